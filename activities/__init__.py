@@ -1,0 +1,1 @@
+"""One outside thing each, through a port, safe to run twice."""

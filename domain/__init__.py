@@ -1,0 +1,1 @@
+"""The rules of trading as pure functions and frozen values."""

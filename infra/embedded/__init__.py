@@ -1,0 +1,1 @@
+"""PostgreSQL and Temporal on one machine, and the supervisor that keeps them up."""

@@ -1,0 +1,1 @@
+"""The exchanges behind the engine's port."""

@@ -1,0 +1,1 @@
+"""Polymarket behind the engine's port, on the official SDK."""

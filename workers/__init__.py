@@ -1,0 +1,1 @@
+"""The processes that run, and the one file that puts adapters behind ports."""
