@@ -1,0 +1,292 @@
+"""What the engine needs of the outside, in the engine's words.
+
+Every method may raise UnavailableError; what else it raises is said where it is declared.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+from domain.fill import Fill, FillStatus, SeenBy
+from domain.market import Book, Market
+from domain.order import Order, OrderEvent, Sighting
+from domain.risk import Limits
+from domain.signal import SignalStatus
+from domain.sizing import Denied, Funds, Terms
+
+
+class Answer(StrEnum):
+    """What came back from one send."""
+
+    LIVE = "live"
+    MATCHED = "matched"
+    DELAYED = "delayed"
+    REJECTED = "rejected"
+    BUSY = "busy"
+    DUPLICATE = "duplicate"
+    UNKNOWN = "unknown"
+    NOT_SENT = "not_sent"  # a halt, a cancel or the order's end came first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """The outcome of one send of an order.
+
+    Attributes:
+        words: the exchange's words, or ours for NOT_SENT and UNKNOWN.
+        matched_size: shares matched at once, where the answer says.
+    """
+
+    answer: Answer
+    words: str = ""
+    matched_size: Decimal | None = None
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedOrder:
+    """Bytes that can be sent again and again and never make two orders.
+
+    Attributes:
+        payload: what `submit` takes, readable by the adapter alone.
+        price, size: what was really signed.
+    """
+
+    order_hash: str
+    payload: bytes
+    price: Decimal
+    size: Decimal
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActiveOrder:
+    """An order that the exchange lists as able to match."""
+
+    order_hash: str
+    token_id: str
+    size: Decimal
+    matched_size: Decimal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancelled:
+    """The answer to a cancel.
+
+    Attributes:
+        is_cancelled: the exchange says that it is dead now.
+        words: its reason where it is not ("already canceled or matched").
+    """
+
+    is_cancelled: bool
+    words: str = ""
+
+
+class Exchange(Protocol):
+    """One account at one exchange."""
+
+    async def sign(
+        self, terms: Terms, market: Market, token_id: str, expires_at: datetime | None
+    ) -> SignedOrder:
+        """Sign without any request. Raises RejectedError where no valid order can be signed."""
+        ...
+
+    async def submit(self, payload: bytes) -> Submission:
+        """Send the signed bytes once, within a deadline; never raises but for a bug."""
+        ...
+
+    async def active_order(self, order_hash: str) -> ActiveOrder | None:
+        """Return the order if it may still match; None says that it is not among those."""
+        ...
+
+    async def active_orders(self) -> list[ActiveOrder]:
+        """Return every order that may still match, all pages; an incomplete read raises."""
+        ...
+
+    async def fills(
+        self, *, condition_id: str | None = None, after: datetime | None = None
+    ) -> list[Fill]:
+        """Return our legs of all trades since `after`, all pages, oldest first."""
+        ...
+
+    async def fills_of_trade(self, trade_id: str) -> list[Fill]:
+        """Return our legs of one trade as it stands now."""
+        ...
+
+    async def cancel(self, order_hash: str) -> Cancelled:
+        """Cancel one order; the answer is a hint, a look is the proof."""
+        ...
+
+    async def collateral_usd(self) -> Decimal:
+        """Return the settled collateral of the account."""
+        ...
+
+    async def shares(self, token_id: str) -> Decimal:
+        """Return the settled shares of one token."""
+        ...
+
+    async def book(self, token_id: str) -> Book:
+        """Return a token's book, best first. Raises RejectedError where there is none."""
+        ...
+
+    async def midpoints(self, token_ids: list[str]) -> dict[str, Decimal]:
+        """Return the middle of each token's book; tokens without one are left out."""
+        ...
+
+
+class MarketSource(Protocol):
+    """Where the list of markets comes from."""
+
+    async def markets(self) -> list[Market]:
+        """Return every market that can be traded or is held; an incomplete read raises."""
+        ...
+
+
+class MarketStore(Protocol):
+    """The whitelist of what can be traded."""
+
+    async def find(self, name: str, outcome: str | None) -> tuple[Market, str]:
+        """Return the market and token id that `name` (slug, condition or token id) means.
+
+        Raises:
+            InvalidInputError: unknown; the remedy names the nearest.
+        """
+        ...
+
+    async def by_condition(self, condition_id: str) -> Market:
+        """Return a market known to be listed."""
+        ...
+
+    async def replace(self, markets: Iterable[Market], now: datetime) -> None:
+        """Write what the exchange lists now; markets no longer listed are kept as closed."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendPermit:
+    """Leave to send, already counted and committed; or why not.
+
+    Attributes:
+        payload: the stored bytes; None where nothing may be sent.
+        refusal: why nothing may be sent.
+    """
+
+    payload: bytes | None
+    refusal: str = ""
+
+
+class OrderStore(Protocol):
+    """Orders as intended and as known; every method is one transaction."""
+
+    async def by_intent(self, intent_id: str) -> Order | None:
+        """Return the order of an intent, if it was ever prepared."""
+        ...
+
+    async def by_hash(self, order_hash: str) -> Order | None:
+        """Return an order of ours."""
+        ...
+
+    async def funds(self, account_id: str, token_id: str, collateral_usd: Decimal) -> Funds:
+        """Return what is left of `collateral_usd` and of the shares held, all promises kept."""
+        ...
+
+    async def admit(self, draft: Order, payload: bytes, limits: Limits) -> Order | Denied:
+        """Under the account's lock: check every limit, then insert the order as NEW.
+
+        The first insert of an intent wins; a later caller gets the first one's order back.
+        """
+        ...
+
+    async def begin_send(self, order_hash: str, now: datetime) -> SendPermit:
+        """Count the send and commit it, if the order's state and (for buys) the account allow."""
+        ...
+
+    async def learn(
+        self, order_hash: str, event: OrderEvent, words: str | None, now: datetime
+    ) -> Order:
+        """Apply one piece of news and write its event."""
+        ...
+
+    async def answered(self, order_hash: str, submission: Submission, now: datetime) -> Order:
+        """Apply the outcome of a send and write its event."""
+        ...
+
+    async def sighted(self, order_hash: str, sighting: Sighting, now: datetime) -> Order:
+        """Apply one look at the exchange and write its event if anything changed."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What recording a fill changed.
+
+    Attributes:
+        is_new: this call was the first to record it or its new status.
+        workflow_id: whom to tell; None for an order that is not ours.
+    """
+
+    is_new: bool
+    workflow_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnsettledTrade:
+    """A trade that is neither confirmed nor failed yet."""
+
+    trade_id: str
+    condition_id: str
+    status: FillStatus
+
+
+class FillStore(Protocol):
+    """The ledger of fills and the positions it makes."""
+
+    async def record(self, fill: Fill, seen_by: SeenBy, now: datetime) -> Recorded:
+        """Write a fill, its order, its position, its event and its notice: all or none."""
+        ...
+
+    async def unsettled(self, account_id: str) -> list[UnsettledTrade]:
+        """Return every trade that is still neither confirmed nor failed."""
+        ...
+
+    async def cursor(self, account_id: str) -> datetime | None:
+        """Return how far the account's trades have been read; None before the first time."""
+        ...
+
+    async def advance_cursor(self, account_id: str, to: datetime) -> None:
+        """Move the cursor forward, never back."""
+        ...
+
+    async def mark(self, account_id: str, prices: dict[str, Decimal], now: datetime) -> None:
+        """Write the current price and unrealised P&L of the positions in these tokens."""
+        ...
+
+    async def open_tokens(self, account_id: str) -> list[str]:
+        """Return the tokens held now."""
+        ...
+
+
+class SignalStore(Protocol):
+    """The inbox, as the workflows see it."""
+
+    async def settle(self, signal_id: str, status: SignalStatus, reason: str | None) -> None:
+        """Write a signal's outcome; an outcome once written stays, told again or not."""
+        ...
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def __call__(self) -> datetime:
+        """Return the moment now, in UTC."""
+        ...
+
+
+class Failpoint(Protocol):
+    """A named instant at which a test may kill this process; nothing otherwise."""
+
+    async def __call__(self, name: str) -> None:
+        """Pass, unless the environment names this point."""
+        ...

@@ -1,0 +1,142 @@
+"""What a sender may ask for, after its words have been understood."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from domain.ids import intent_id, trace_id
+from domain.order import OrderSource, OrderType, Side, TimeInForce
+
+
+class Action(StrEnum):
+    """The vocabulary, in the words of the first source."""
+
+    BUY_MARKET = "BuyMarket"
+    SELL_MARKET = "SellMarket"
+    BUY_LIMIT = "BuyLimit"
+    SELL_LIMIT = "SellLimit"
+    MAJ = "MAJ"
+    CLOSE = "CLOSE"
+    CLOSEALL = "CLOSEALL"
+    CANCEL = "CANCEL"
+    PING = "PING"
+
+
+ENTRIES: Final = frozenset({Action.BUY_MARKET, Action.BUY_LIMIT})
+SALES: Final = frozenset({Action.SELL_MARKET, Action.SELL_LIMIT, Action.CLOSE})
+
+
+class SignalStatus(StrEnum):
+    """Where a signal stands."""
+
+    RECEIVED = "received"
+    PROCESSING = "processing"
+    PROCESSED = "processed"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    ERROR = "error"
+
+
+class SizeKind(StrEnum):
+    """What a size is counted in."""
+
+    PERCENT = "percent"  # of free collateral for a buy, of the shares held for a sale
+    NOTIONAL = "notional"  # collateral
+    SIZE = "size"  # shares
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizing:
+    """How much, before it is turned into shares."""
+
+    kind: SizeKind
+    value: Decimal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instruction:
+    """One sender's wish, understood but not yet checked against any market.
+
+    Attributes:
+        market: slug, condition id or token id; None where the action needs none.
+        outcome: the exchange's word for the outcome; None where `market` is a token id.
+        price: limit, or the worst price of a marketable order; None lets the book decide.
+        order_hash: which order to cancel.
+        rests_seconds: how long a limit order may rest; None is until cancelled.
+    """
+
+    action: Action
+    market: str | None = None
+    outcome: str | None = None
+    sizing: Sizing | None = None
+    price: Decimal | None = None
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+    order_hash: str | None = None
+    rests_seconds: int | None = None
+    sells_by_complement: bool = False
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderRequest:
+    """An order that somebody wants worked: the input of an order's life.
+
+    Attributes:
+        workflow_id: the workflow that works it, and so the one to tell of its fills.
+        token_id: set where it is already known; else `market` and `outcome` name it.
+    """
+
+    intent_id: str
+    account_id: str
+    signal_id: str | None
+    trace_id: str
+    workflow_id: str
+    source: OrderSource
+    market: str
+    outcome: str | None
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce
+    sizing: Sizing
+    price: Decimal | None = None
+    post_only: bool = False
+    rests_seconds: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalTask:
+    """What carries out one signal: the input of its workflow."""
+
+    signal_id: str
+    account_id: str
+    source: OrderSource
+    instruction: Instruction
+
+
+def order_request(task: SignalTask, workflow_id: str, leg: int = 0) -> OrderRequest:
+    """Return the order that a buying or selling instruction asks for.
+
+    `task.instruction` names a market and, but for CLOSE, a size: parsing has seen to it.
+    """
+    wish = task.instruction
+    is_limit = wish.action in {Action.BUY_LIMIT, Action.SELL_LIMIT}
+    dated = TimeInForce.GTD if wish.rests_seconds is not None else TimeInForce.GTC
+    return OrderRequest(
+        intent_id=intent_id(task.signal_id, leg),
+        account_id=task.account_id,
+        signal_id=task.signal_id,
+        trace_id=trace_id(task.signal_id),
+        workflow_id=workflow_id,
+        source=task.source,
+        market=wish.market or "",
+        outcome=wish.outcome,
+        side=Side.BUY if wish.action in ENTRIES or wish.sells_by_complement else Side.SELL,
+        type=OrderType.LIMIT if is_limit else OrderType.MARKET,
+        time_in_force=dated if is_limit else TimeInForce.FAK,
+        sizing=wish.sizing or Sizing(kind=SizeKind.PERCENT, value=Decimal(100)),
+        price=wish.price,
+        rests_seconds=wish.rests_seconds,
+    )
