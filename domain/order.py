@@ -83,8 +83,8 @@ class OrderEvent(StrEnum):
 S, E = OrderState, OrderEvent
 
 TERMINAL: Final = frozenset({S.FILLED, S.CANCELLED, S.EXPIRED, S.REJECTED, S.ABANDONED})
-IN_DOUBT: Final = frozenset({S.SENT, S.UNKNOWN, S.DELAYED})  # counted as exposure all the same
 SENDABLE: Final = frozenset({S.NEW, S.SENT, S.UNKNOWN})
+OPEN: Final = frozenset(OrderState) - TERMINAL  # what may still match counts as exposure in full
 
 _ENDS: Final = {E.CANCEL: S.CANCELLED, E.EXPIRE: S.EXPIRED}
 NEXT: Final[Mapping[OrderState, Mapping[OrderEvent, OrderState]]] = {
@@ -123,7 +123,7 @@ NEXT: Final[Mapping[OrderState, Mapping[OrderEvent, OrderState]]] = {
 # News that comes twice, or later than better news: true once, and nothing to do now.
 _ANSWERS: Final = frozenset({E.LOSE, E.ACCEPT, E.DELAY})
 OLD_NEWS: Final[Mapping[OrderState, frozenset[OrderEvent]]] = {
-    S.NEW: frozenset(),
+    S.NEW: frozenset({E.LOSE}),  # a send that died before it was counted sent nothing
     S.SENT: frozenset(),
     S.UNKNOWN: frozenset(),
     S.DELAYED: frozenset({E.DELAY, E.LOSE}),
@@ -194,6 +194,11 @@ class Order:
     def is_settled_for_sender(self) -> bool:
         """Its sender has an answer: it rests, or it is over."""
         return self.is_over or self.state in {S.LIVE, S.PARTIAL}
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """No answer of the exchange has ever said what became of it."""
+        return self.state in SENDABLE
 
     @property
     def remaining(self) -> Decimal:
@@ -273,10 +278,9 @@ def _absent(order: Order, now: datetime) -> Order:
     """Return the order after a look that did not find it among the active ones."""
     if order.absent_since is None:
         order = replace(order, absent_since=now)
-    never_acknowledged = order.state in {S.NEW, S.SENT, S.UNKNOWN}
-    if never_acknowledged and not order.was_duplicate:
+    if order.is_in_doubt and not order.was_duplicate:
         return order
-    unacknowledged = never_acknowledged or order.state is S.DELAYED
+    unacknowledged = order.is_in_doubt or order.state is S.DELAYED
     enough = ABSENT_AFTER_DUPLICATE if unacknowledged else ABSENT_TWICE_AFTER
     if order.absent_since is None or now - order.absent_since < enough:
         return order

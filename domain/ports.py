@@ -3,7 +3,7 @@
 Every method may raise UnavailableError; what else it raises is said where it is declared.
 """
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +14,7 @@ from domain.fill import Fill, FillStatus, SeenBy
 from domain.market import Book, Market
 from domain.order import Order, OrderEvent, Sighting
 from domain.risk import Limits
-from domain.signal import SignalStatus
+from domain.signal import CancelRequest, OrderRequest, PositionTask, SignalStatus
 from domain.sizing import Denied, Funds, Terms
 
 
@@ -133,6 +133,44 @@ class Exchange(Protocol):
 
     async def midpoints(self, token_ids: list[str]) -> dict[str, Decimal]:
         """Return the middle of each token's book; tokens without one are left out."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connected:
+    """The user channel is open and subscribed; what happened before is not on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disconnected:
+    """The user channel is gone; it is being opened again."""
+
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FillSeen:
+    """The channel told of a trade of ours, at some status."""
+
+    fill: Fill
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderSeen:
+    """The channel told of an order of ours."""
+
+    order_hash: str
+    sighting: Sighting
+
+
+StreamItem = Connected | Disconnected | FillSeen | OrderSeen
+
+
+class UserStream(Protocol):
+    """The live news of one account; it never ends and opens itself again."""
+
+    def follow(self) -> AsyncIterator[StreamItem]:
+        """Yield everything the exchange says, from now on."""
         ...
 
 
@@ -273,6 +311,22 @@ class SignalStore(Protocol):
 
     async def settle(self, signal_id: str, status: SignalStatus, reason: str | None) -> None:
         """Write a signal's outcome; an outcome once written stays, told again or not."""
+        ...
+
+
+class Workflows(Protocol):
+    """The other workflows, as far as an activity may speak to them."""
+
+    async def sell(self, task: PositionTask, request: OrderRequest) -> None:
+        """Hand a sale to the position's workflow, started if it is not running."""
+        ...
+
+    async def cancel_order(self, workflow_id: str, request: CancelRequest) -> bool:
+        """Ask an order's workflow to cancel it; False where it no longer runs."""
+        ...
+
+    async def order_changed(self, workflow_id: str, order_hash: str) -> None:
+        """Tell a workflow that one of its orders changed; one no longer running is no error."""
         ...
 
 

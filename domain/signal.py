@@ -86,7 +86,9 @@ class OrderRequest:
 
     Attributes:
         workflow_id: the workflow that works it, and so the one to tell of its fills.
-        token_id: set where it is already known; else `market` and `outcome` name it.
+        market, outcome: what to trade, in any name the registry knows.
+        reply_to: the workflow that waits for this leg's outcome; None settles the signal itself.
+        waits_for_settlement: a sale wants shares too that were bought and are not settled yet.
     """
 
     intent_id: str
@@ -104,6 +106,33 @@ class OrderRequest:
     price: Decimal | None = None
     post_only: bool = False
     rests_seconds: int | None = None
+    reply_to: str | None = None
+    waits_for_settlement: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class PositionTask:
+    """Which position a workflow owns and what it has to sell: its input.
+
+    Attributes:
+        requests: sales begun or waiting; each finds its order again by its intent.
+    """
+
+    account_id: str
+    token_id: str
+    requests: tuple[OrderRequest, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelRequest:
+    """A wish to cancel an order.
+
+    Attributes:
+        order_hash: which, where one workflow works several; None means its only one.
+    """
+
+    reason: str
+    order_hash: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

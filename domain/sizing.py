@@ -21,6 +21,7 @@ LOT: Final = Decimal("0.01")  # shares; finest size the exchange takes
 CENT: Final = Decimal("0.01")  # collateral; finest amount of an order that may not rest
 COARSE_TICK: Final = Decimal("0.01")  # worst prices on this grid keep amounts within accuracy
 MIN_MARKETABLE_USD: Final = Decimal(1)
+UNSETTLED: Final = "shares_unsettled"  # the one denial that time alone may lift
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,21 +136,16 @@ def _size(request: OrderRequest, price: Decimal, funds: Funds) -> Decimal | Deni
     """Return shares, rounded down to what may be signed at `price`."""
     wanted = _shares(request.sizing, request.side, price, funds)
     if request.side is Side.SELL:
+        if funds.free_shares < wanted and funds.unsettled_shares and request.waits_for_settlement:
+            words = f"{funds.unsettled_shares} shares are bought and not yet settled"
+            return Denied(rule=UNSETTLED, words=words)
         if funds.free_shares <= 0:
-            return _nothing_to_sell(funds)
+            return Denied(rule="nothing_to_sell", words="no shares are held that are free to sell")
         wanted = min(wanted, funds.free_shares)
     step = LOT
     if request.time_in_force in {TimeInForce.FAK, TimeInForce.FOK}:
         step = whole_cent_step(price) if request.side is Side.BUY else sale_step(price)
     return wanted // step * step
-
-
-def _nothing_to_sell(funds: Funds) -> Denied:
-    """Return why no share can be sold now."""
-    if funds.unsettled_shares > 0:
-        words = f"{funds.unsettled_shares} shares are bought and not yet settled"
-        return Denied(rule="shares_unsettled", words=words)
-    return Denied(rule="nothing_to_sell", words="no shares are held that are not already on sale")
 
 
 def _shares(sizing: Sizing, side: Side, price: Decimal, funds: Funds) -> Decimal:
@@ -159,7 +155,7 @@ def _shares(sizing: Sizing, side: Side, price: Decimal, funds: Funds) -> Decimal
     if sizing.kind is SizeKind.NOTIONAL:
         return sizing.value / price
     if side is Side.SELL:
-        return funds.free_shares * sizing.value / 100
+        return (funds.free_shares + funds.unsettled_shares) * sizing.value / 100
     return max(funds.free_usd, Decimal(0)) * sizing.value / 100 / price
 
 

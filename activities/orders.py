@@ -1,0 +1,245 @@
+"""What an order's life does to the outside: prepare, send, record, look, cancel."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from temporalio import activity
+
+from domain.errors import InvalidInputError, RejectedError
+from domain.fill import SeenBy
+from domain.market import Book, Market
+from domain.order import Order, OrderEvent, OrderState, OrderType, Side, Sighting
+from domain.ports import (
+    Answer,
+    Clock,
+    Exchange,
+    Failpoint,
+    FillStore,
+    MarketStore,
+    OrderStore,
+    SignalStore,
+    Submission,
+)
+from domain.risk import Limits
+from domain.signal import OrderRequest, SignalStatus, SizeKind
+from domain.sizing import Denied, Terms, terms
+
+log = logging.getLogger(__name__)
+
+CLOCK_MARGIN = timedelta(seconds=60)  # the exchange's clock and ours may differ this much
+HEARTBEAT_SECONDS = 0.3  # well inside the heartbeat timeout of a send
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """What came of preparing an order: exactly one of the two."""
+
+    order: Order | None = None
+    denied: Denied | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """One piece of news about an order, decided by its workflow."""
+
+    order_hash: str
+    event: OrderEvent
+    words: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """The outcome of a send, to be recorded."""
+
+    order_hash: str
+    submission: Submission
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a signal ended."""
+
+    signal_id: str
+    status: SignalStatus
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """Everything an account's orders need, behind ports."""
+
+    exchange: Exchange
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class OrderActivities:
+    """The activities of an order's life; each may run twice and does its work once."""
+
+    desks: Mapping[str, Desk]
+    orders: OrderStore
+    fills: FillStore
+    markets: MarketStore
+    signals: SignalStore
+    clock: Clock
+    failpoint: Failpoint
+
+    @activity.defn
+    async def prepare(self, request: OrderRequest) -> Preparation:
+        """Size, sign and store an order; a second run finds the first one's order."""
+        order = await self.orders.by_intent(request.intent_id)
+        if order is not None:
+            return Preparation(order=order)
+        try:
+            market, token_id = await self.markets.find(request.market, request.outcome)
+        except InvalidInputError as error:
+            return Preparation(denied=Denied(rule="unknown_market", words=str(error)))
+        asked = await self._terms(request, market, token_id)
+        if isinstance(asked, Denied):
+            return Preparation(denied=asked)
+        await self.failpoint("order.before_sign")
+        try:
+            admitted = await self._admit(request, asked, market, token_id)
+        except RejectedError as error:
+            return Preparation(denied=Denied(rule="unsignable", words=str(error)))
+        await self.failpoint("order.after_row")
+        if isinstance(admitted, Denied):
+            return Preparation(denied=admitted)
+        return Preparation(order=admitted)
+
+    async def _terms(self, request: OrderRequest, market: Market, token_id: str) -> Terms | Denied:
+        """Return the price and size to sign, reading only what this order is sized by."""
+        exchange = self.desks[request.account_id].exchange
+        book = Book(token_id=token_id, bids=(), asks=())
+        if request.type is OrderType.MARKET and request.price is None:
+            book = await exchange.book(token_id)
+        collateral_usd = Decimal(0)
+        if request.side is Side.BUY and request.sizing.kind is SizeKind.PERCENT:
+            collateral_usd = await exchange.collateral_usd()
+        funds = await self.orders.funds(request.account_id, token_id, collateral_usd)
+        return terms(request, market, book, funds)
+
+    async def _admit(
+        self, request: OrderRequest, asked: Terms, market: Market, token_id: str
+    ) -> Order | Denied:
+        """Sign outside any lock, then check and insert under the account's."""
+        desk = self.desks[request.account_id]
+        now = self.clock()
+        rests = request.rests_seconds
+        expires_at = now + timedelta(seconds=rests) if rests is not None else None
+        signed = await desk.exchange.sign(asked, market, token_id, expires_at)
+        draft = Order(
+            order_hash=signed.order_hash,
+            intent_id=request.intent_id,
+            account_id=request.account_id,
+            token_id=token_id,
+            condition_id=market.condition_id,
+            side=asked.side,
+            type=request.type,
+            time_in_force=asked.time_in_force,
+            post_only=request.post_only,
+            source=request.source,
+            state=OrderState.NEW,
+            price=signed.price,
+            size=signed.size,
+            signal_id=request.signal_id,
+            workflow_id=request.workflow_id,
+            trace_id=request.trace_id,
+            expires_at=expires_at,
+            created_at=now,
+        )
+        return await self.orders.admit(draft, signed.payload, desk.limits)
+
+    @activity.defn
+    async def submit(self, order: Order) -> Submission:
+        """Send the stored bytes once; whatever interrupts the send, it is recorded as unknown."""
+        permit = await self.orders.begin_send(order.order_hash, self.clock())
+        if permit.payload is None:
+            return Submission(answer=Answer.NOT_SENT, words=permit.refusal)
+        await self.failpoint("order.before_post")
+        exchange = self.desks[order.account_id].exchange
+        try:
+            async with _heartbeats():
+                return await exchange.submit(permit.payload)
+        except asyncio.CancelledError:
+            lost = Submission(answer=Answer.UNKNOWN, words="the send was interrupted")
+            await asyncio.shield(self.orders.answered(order.order_hash, lost, self.clock()))
+            raise
+
+    @activity.defn
+    async def record_answer(self, answered: Answered) -> Order:
+        """Write what came of a send."""
+        await self.failpoint("order.before_ack_commit")
+        order = await self.orders.answered(answered.order_hash, answered.submission, self.clock())
+        await self.failpoint("order.after_ack_commit")
+        return order
+
+    @activity.defn
+    async def learn(self, lesson: Lesson) -> Order:
+        """Write one piece of news about an order."""
+        return await self.orders.learn(lesson.order_hash, lesson.event, lesson.words, self.clock())
+
+    @activity.defn
+    async def reload(self, order: Order) -> Order:
+        """Return the order as it is recorded now, without asking the exchange."""
+        return await self.orders.by_hash(order.order_hash) or order
+
+    @activity.defn
+    async def look(self, order: Order) -> Order:
+        """Ask the exchange what became of an order, and record its fills before its state."""
+        exchange = self.desks[order.account_id].exchange
+        active = await exchange.active_order(order.order_hash)
+        if active is None:
+            sighting = Sighting(is_active=False)
+        else:
+            sighting = Sighting(is_active=True, matched_size=active.matched_size)
+        known = await self.orders.by_hash(order.order_hash) or order
+        if active is None or active.matched_size > known.filled_size:
+            await self._record_fills(order)
+        return await self.orders.sighted(order.order_hash, sighting, self.clock())
+
+    @activity.defn
+    async def cancel(self, order: Order) -> Order:
+        """Cancel an order by its hash, then look: it may have matched first."""
+        exchange = self.desks[order.account_id].exchange
+        answer = await exchange.cancel(order.order_hash)
+        if not answer.is_cancelled:
+            log.info("order.cancel_refused", extra={"words": answer.words})
+            return await self.look(order)
+        await self._record_fills(order)
+        sighting = Sighting(is_active=False, is_cancelled=True)
+        return await self.orders.sighted(order.order_hash, sighting, self.clock())
+
+    @activity.defn
+    async def settle_signal(self, outcome: Outcome) -> None:
+        """Write how a signal ended."""
+        await self.signals.settle(outcome.signal_id, outcome.status, outcome.reason)
+
+    async def _record_fills(self, order: Order) -> None:
+        """Record every fill the exchange lists for this order."""
+        exchange = self.desks[order.account_id].exchange
+        after = order.created_at - CLOCK_MARGIN
+        for fill in await exchange.fills(condition_id=order.condition_id, after=after):
+            if fill.order_hash == order.order_hash:
+                await self.fills.record(fill, SeenBy.POLL, self.clock())
+
+
+@contextlib.asynccontextmanager
+async def _heartbeats() -> AsyncGenerator[None]:
+    """Heartbeat from the event loop while the block runs, so that a dead worker is noticed."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            activity.heartbeat()
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()

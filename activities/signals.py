@@ -1,0 +1,72 @@
+"""What carrying out a signal does to the outside, apart from its orders."""
+
+from dataclasses import dataclass, replace
+
+from temporalio import activity
+
+from domain.errors import InvalidInputError
+from domain.ids import position_workflow_id, signal_workflow_id
+from domain.ports import FillStore, MarketStore, OrderStore, Workflows
+from domain.signal import Action, CancelRequest, PositionTask, SignalTask, order_request
+from domain.sizing import Denied
+
+
+@dataclass(frozen=True, kw_only=True)
+class Legs:
+    """The sales a signal came to: either of the two."""
+
+    intent_ids: tuple[str, ...] = ()
+    denied: Denied | None = None
+
+
+@dataclass(frozen=True)
+class SignalActivities:
+    """The activities of signals that are not a single entry."""
+
+    orders: OrderStore
+    fills: FillStore
+    markets: MarketStore
+    workflows: Workflows
+
+    @activity.defn
+    async def deliver_sales(self, task: SignalTask) -> Legs:
+        """Hand each sale of a signal to its position; handed over twice, it is sold once."""
+        if task.instruction.action is Action.CLOSEALL:
+            tokens = await self.fills.open_tokens(task.account_id)
+        else:
+            try:
+                wish = task.instruction
+                _, token_id = await self.markets.find(wish.market or "", wish.outcome)
+            except InvalidInputError as error:
+                return Legs(denied=Denied(rule="unknown_market", words=str(error)))
+            tokens = [token_id]
+        return Legs(intent_ids=tuple([await self._deliver(task, token) for token in tokens]))
+
+    async def _deliver(self, task: SignalTask, token_id: str) -> str:
+        """Hand one sale over and return its intent."""
+        owner = position_workflow_id(task.account_id, token_id)
+        request = order_request(task, owner)
+        leg = replace(
+            request,
+            intent_id=f"{request.intent_id}-{token_id}",
+            market=token_id,
+            outcome=None,
+            reply_to=signal_workflow_id(task.signal_id),
+        )
+        position = PositionTask(account_id=task.account_id, token_id=token_id)
+        await self.workflows.sell(position, leg)
+        return leg.intent_id
+
+    @activity.defn
+    async def deliver_cancel(self, task: SignalTask) -> str:
+        """Ask the order's own workflow to cancel it and return what came of that."""
+        wanted = task.instruction.order_hash or ""
+        order = await self.orders.by_hash(wanted)
+        if order is None or order.account_id != task.account_id:
+            return f"no order {wanted} on this account"
+        if order.is_over:
+            return f"already {order.state}"
+        request = CancelRequest(reason=f"signal {task.signal_id}", order_hash=wanted)
+        if not await self.workflows.cancel_order(order.workflow_id, request):
+            return f"nothing works order {wanted} any more; it is {order.state}"
+        return "cancel asked"

@@ -1,0 +1,101 @@
+"""Named instants at which a test may stop this process: no-ops unless the environment names them.
+
+`HOLDFAST_FAILPOINT="name[@nth]=kill9|raise|sleep:SECONDS|hang"`, several separated by commas.
+With `HOLDFAST_FAILPOINT_DIR` each fires once over all processes and restarts, and leaves a file
+named after itself there, so that a test can prove that it was reached.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from domain.errors import UnavailableError
+
+log = logging.getLogger(__name__)
+
+NAMES = frozenset(
+    {
+        "api.before_insert",
+        "api.after_insert",
+        "api.before_start",
+        "order.before_sign",
+        "order.after_row",
+        "order.before_post",
+        "order.after_send",
+        "order.before_ack_commit",
+        "order.after_ack_commit",
+        "fill.before_tx",
+        "fill.mid_tx",
+        "fill.after_tx",
+    }
+)
+
+
+@dataclass
+class Failpoints:
+    """The failpoints armed in this process.
+
+    Args:
+        armed: action by name, with the pass at which it fires.
+        marks: folder where a fired failpoint leaves its name; None fires every time.
+    """
+
+    armed: Mapping[str, tuple[int, str]]
+    marks: Path | None
+    _passes: dict[str, int] = field(default_factory=dict[str, int])
+
+    async def __call__(self, name: str) -> None:
+        """Pass, or do what the environment asked for at this point."""
+        if name not in self.armed:
+            return
+        nth, action = self.armed[name]
+        self._passes[name] = self._passes.get(name, 0) + 1
+        if self._passes[name] != nth or not self._claims(name):
+            return
+        log.warning("failpoint.fired", extra={"failpoint": name, "action": action})
+        await _act(action)
+
+    def _claims(self, name: str) -> bool:
+        """Tell whether this process is the first to fire `name`."""
+        if self.marks is None:
+            return True
+        try:
+            (self.marks / name).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+
+async def _act(action: str) -> None:
+    """Do one failpoint's action."""
+    if action == "kill9":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action == "raise":
+        raise UnavailableError("failpoint")
+    elif action == "hang":
+        await asyncio.Event().wait()
+    else:
+        await asyncio.sleep(float(action.removeprefix("sleep:")))
+
+
+def from_environment(environment: Mapping[str, str]) -> Failpoints:
+    """Return the failpoints that `environment` arms.
+
+    Raises:
+        ValueError: a name or action that does not exist; a test must not pass by a misspelling.
+    """
+    armed: dict[str, tuple[int, str]] = {}
+    for entry in filter(None, environment.get("HOLDFAST_FAILPOINT", "").split(",")):
+        place, _, action = entry.partition("=")
+        name, _, nth = place.strip().partition("@")
+        if name not in NAMES:
+            raise ValueError(f"HOLDFAST_FAILPOINT: {name!r} is not one of {sorted(NAMES)}")
+        if action not in {"kill9", "raise", "hang"} and not action.startswith("sleep:"):
+            raise ValueError(f"HOLDFAST_FAILPOINT: {action!r} is no kill9, raise, hang or sleep:S")
+        armed[name] = (int(nth or 1), action)
+    folder = environment.get("HOLDFAST_FAILPOINT_DIR")
+    return Failpoints(armed=armed, marks=Path(folder) if folder else None)

@@ -1,0 +1,75 @@
+"""Carrying out a signal that is not a single entry: the workflow `signal-{signal_id}`."""
+
+from typing import Final
+
+from temporalio import workflow
+
+from domain.signal import SALES, Action, SignalStatus, SignalTask
+from workflows import options
+from workflows.order_life import LegOutcome
+
+with workflow.unsafe.imports_passed_through():
+    from activities.orders import OrderActivities, Outcome
+    from activities.signals import SignalActivities
+
+PROTECTION_ABSENT: Final = "stop-loss and take-profit cannot be changed by signal in this version"
+
+
+@workflow.defn(name="ExecuteSignal")
+class ExecuteSignal:
+    """Hands a signal's legs to whom they concern and waits for what comes of them."""
+
+    @workflow.init
+    def __init__(self, task: SignalTask) -> None:
+        self._task = task
+        self._legs: dict[str, LegOutcome] = {}
+
+    @workflow.run
+    async def run(self, task: SignalTask) -> Outcome:
+        """Carry the signal out and write its outcome."""
+        outcome = await self._carry_out(task)
+        await workflow.execute_local_activity_method(
+            OrderActivities.settle_signal, outcome, **options.LOCAL
+        )
+        return outcome
+
+    @workflow.signal(description="One leg has an outcome; sent by the position's workflow.")
+    def leg_settled(self, leg: LegOutcome) -> None:
+        """Take note of one leg."""
+        self._legs[leg.intent_id] = leg
+
+    async def _carry_out(self, task: SignalTask) -> Outcome:
+        """Do what the action asks for."""
+        action = task.instruction.action
+        if action in SALES or action is Action.CLOSEALL:
+            return await self._sell(task)
+        if action is Action.CANCEL:
+            words = await workflow.execute_activity_method(
+                SignalActivities.deliver_cancel, task, **options.ACT, summary="cancel an order"
+            )
+            return Outcome(signal_id=task.signal_id, status=SignalStatus.PROCESSED, reason=words)
+        return Outcome(
+            signal_id=task.signal_id, status=SignalStatus.DENIED, reason=PROTECTION_ABSENT
+        )
+
+    async def _sell(self, task: SignalTask) -> Outcome:
+        """Hand the sales over and wait until each rests or is over."""
+        legs = await workflow.execute_activity_method(
+            SignalActivities.deliver_sales, task, **options.ACT, summary="hand sales to positions"
+        )
+        if legs.denied is not None:
+            words = f"{legs.denied.rule}: {legs.denied.words}"
+            return Outcome(signal_id=task.signal_id, status=SignalStatus.DENIED, reason=words)
+        await workflow.wait_condition(lambda: set(legs.intent_ids) <= set(self._legs))
+        return _together(task.signal_id, [self._legs[intent] for intent in legs.intent_ids])
+
+
+def _together(signal_id: str, legs: list[LegOutcome]) -> Outcome:
+    """Return one outcome for all legs: processed if any of them was."""
+    if not legs:
+        words = "no open position; nothing to sell"
+        return Outcome(signal_id=signal_id, status=SignalStatus.PROCESSED, reason=words)
+    is_processed = any(leg.status is SignalStatus.PROCESSED for leg in legs)
+    status = SignalStatus.PROCESSED if is_processed else legs[0].status
+    words = "; ".join(leg.words for leg in legs if leg.words) or None
+    return Outcome(signal_id=signal_id, status=status, reason=words)
