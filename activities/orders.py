@@ -27,7 +27,7 @@ from domain.ports import (
 )
 from domain.risk import Limits
 from domain.signal import OrderRequest, SignalStatus, SizeKind
-from domain.sizing import Denied, Terms, terms
+from domain.sizing import STALE, Denied, Terms, terms
 
 log = logging.getLogger(__name__)
 
@@ -96,21 +96,28 @@ class OrderActivities:
         if order is not None:
             return Preparation(order=order)
         try:
-            market, token_id = await self.markets.find(request.market, request.outcome)
+            prepared = await self._prepared(request)
         except InvalidInputError as error:
-            return Preparation(denied=Denied(rule="unknown_market", words=str(error)))
+            prepared = Denied(rule="unknown_market", words=str(error))
+        except RejectedError as error:
+            prepared = Denied(rule="unsignable", words=str(error))
+        if isinstance(prepared, Denied):
+            return Preparation(denied=prepared)
+        return Preparation(order=prepared)
+
+    async def _prepared(self, request: OrderRequest) -> Order | Denied:
+        """Prepare an order that has no row yet."""
+        if request.not_after is not None and self.clock() > request.not_after:
+            words = f"not prepared before {request.not_after:%H:%M:%S} UTC"
+            return Denied(rule=STALE, words=words)
+        market, token_id = await self.markets.find(request.market, request.outcome)
         asked = await self._terms(request, market, token_id)
         if isinstance(asked, Denied):
-            return Preparation(denied=asked)
+            return asked
         await self.failpoint("order.before_sign")
-        try:
-            admitted = await self._admit(request, asked, market, token_id)
-        except RejectedError as error:
-            return Preparation(denied=Denied(rule="unsignable", words=str(error)))
+        admitted = await self._admit(request, asked, market, token_id)
         await self.failpoint("order.after_row")
-        if isinstance(admitted, Denied):
-            return Preparation(denied=admitted)
-        return Preparation(order=admitted)
+        return admitted
 
     async def _terms(self, request: OrderRequest, market: Market, token_id: str) -> Terms | Denied:
         """Return the price and size to sign, reading only what this order is sized by."""

@@ -193,7 +193,8 @@ class Order:
     @property
     def is_settled_for_sender(self) -> bool:
         """Its sender has an answer: it rests, or it is over."""
-        return self.is_over or self.state in {S.LIVE, S.PARTIAL}
+        may_rest = self.time_in_force in {TimeInForce.GTC, TimeInForce.GTD}
+        return self.is_over or (may_rest and self.state in {S.LIVE, S.PARTIAL})
 
     @property
     def is_in_doubt(self) -> bool:

@@ -88,6 +88,7 @@ class OrderRequest:
         workflow_id: the workflow that works it, and so the one to tell of its fills.
         market, outcome: what to trade, in any name the registry knows.
         reply_to: the workflow that waits for this leg's outcome; None settles the signal itself.
+        not_after: an entry not yet prepared by then is dropped: late is worse than never.
         waits_for_settlement: a sale wants shares too that were bought and are not settled yet.
     """
 
@@ -108,6 +109,7 @@ class OrderRequest:
     rests_seconds: int | None = None
     reply_to: str | None = None
     waits_for_settlement: bool = True
+    not_after: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,12 +139,17 @@ class CancelRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class SignalTask:
-    """What carries out one signal: the input of its workflow."""
+    """What carries out one signal: the input of its workflow.
+
+    Attributes:
+        not_after: when its entries go stale; exits never do.
+    """
 
     signal_id: str
     account_id: str
     source: OrderSource
     instruction: Instruction
+    not_after: datetime | None = None
 
 
 def order_request(task: SignalTask, workflow_id: str, leg: int = 0) -> OrderRequest:
@@ -168,4 +175,5 @@ def order_request(task: SignalTask, workflow_id: str, leg: int = 0) -> OrderRequ
         sizing=wish.sizing or Sizing(kind=SizeKind.PERCENT, value=Decimal(100)),
         price=wish.price,
         rests_seconds=wish.rests_seconds,
+        not_after=task.not_after if wish.action in ENTRIES else None,
     )

@@ -21,6 +21,7 @@ LOT: Final = Decimal("0.01")  # shares; finest size the exchange takes
 CENT: Final = Decimal("0.01")  # collateral; finest amount of an order that may not rest
 COARSE_TICK: Final = Decimal("0.01")  # worst prices on this grid keep amounts within accuracy
 MIN_MARKETABLE_USD: Final = Decimal(1)
+STALE: Final = "stale"  # the wish has outlived its sender's patience
 UNSETTLED: Final = "shares_unsettled"  # the one denial that time alone may lift
 
 

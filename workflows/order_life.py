@@ -15,7 +15,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from domain.order import LATE_ARRIVAL, Order, OrderEvent, OrderState, Side
 from domain.ports import Answer, Submission
 from domain.signal import OrderRequest, SignalStatus
-from domain.sizing import UNSETTLED, Denied
+from domain.sizing import STALE, UNSETTLED, Denied
 from workflows import options, order_story
 
 with workflow.unsafe.imports_passed_through():
@@ -134,12 +134,13 @@ class OrderLife:
             order = await self._record(order, submission)
             if order.attempts == 0:
                 await workflow.sleep(LOOK_AFTER_SECONDS[0])  # it died before anything left
-            elif submission.answer is Answer.BUSY:
-                order = await self._wait_while_busy(order, submission, begun)
+            elif submission.answer is Answer.BUSY and order.state is OrderState.SENT:
+                await self._wait_while_busy(order, submission, begun)
             elif order.is_in_doubt:
-                order = await self._find(order)
+                await self._find(order)
             elif submission.answer is Answer.MATCHED and not order.is_over:
-                order = await self._look(order)
+                await self._look(order)
+            order = self.order or order
 
     async def _submit(self, order: Order) -> Submission:
         """Send once; a send whose worker died is as unknown as one whose answer was lost."""
@@ -156,17 +157,12 @@ class OrderLife:
         answered = Answered(order_hash=order.order_hash, submission=submission)
         return await self._locally(OrderActivities.record_answer, answered, order)
 
-    async def _wait_while_busy(
-        self, order: Order, submission: Submission, begun: datetime
-    ) -> Order:
+    async def _wait_while_busy(self, order: Order, submission: Submission, begun: datetime) -> None:
         """Pause as the exchange asked; an entry that waited too long ends, nothing being sent."""
-        is_stale = self.request.side is Side.BUY and workflow.now() - begun >= BUSY_FOR
-        if is_stale and order.state is OrderState.SENT:
-            return await self._learn(order, OrderEvent.CANCEL, f"too late: {submission.words}")
-        await workflow.sleep(submission.retry_after_seconds or BUSY_PAUSE_SECONDS)
-        if order.state is OrderState.UNKNOWN:  # an earlier send of it may have landed
-            return await self._look(order)
-        return order
+        if self.request.side is Side.BUY and workflow.now() - begun >= BUSY_FOR:
+            await self._learn(order, OrderEvent.CANCEL, f"too late: {submission.words}")
+        else:
+            await workflow.sleep(submission.retry_after_seconds or BUSY_PAUSE_SECONDS)
 
     async def _find(self, order: Order) -> Order:
         """Look for an order in doubt; return it in doubt still where it may be sent again."""
@@ -290,7 +286,9 @@ class OrderLife:
     def outcome(self) -> tuple[SignalStatus, str | None]:
         """Return what the sender is told."""
         if self.denied is not None:
-            return SignalStatus.DENIED, f"{self.denied.rule}: {self.denied.words}"
+            is_stale = self.denied.rule == STALE
+            status = SignalStatus.EXPIRED if is_stale else SignalStatus.DENIED
+            return status, f"{self.denied.rule}: {self.denied.words}"
         if self.order is not None and self.order.reason:
             return SignalStatus.PROCESSED, f"{self.order.state}: {self.order.reason}"
         return SignalStatus.PROCESSED, None

@@ -46,10 +46,7 @@ def _table(order: Order) -> str:
         ("state", f"**{order.state}**"),
         ("filled", f"{order.filled_size.normalize():f} of {order.size.normalize():f}"),
         ("limit", f"{order.price.normalize():f} ({order.time_in_force})"),
-        (
-            "sends",
-            f"{order.attempts}, last {order.last_sent_at:%H:%M:%S}" if order.last_sent_at else "0",
-        ),
+        ("sends", f"{order.attempts}, last {last}" if last else "none yet"),
         ("order hash", f"`{order.order_hash}`"),
         ("reason", order.reason or "-"),
         ("trace", f"`{order.trace_id}`"),

@@ -1,0 +1,71 @@
+"""How activities speak to other workflows: by id, through the server."""
+
+import logging
+from datetime import timedelta
+
+from temporalio.client import Client, WorkflowUpdateStage
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain.errors import UnavailableError
+from domain.ids import position_workflow_id
+from domain.signal import CancelRequest, OrderRequest, PositionTask
+
+log = logging.getLogger(__name__)
+
+TASK_TIMEOUT = timedelta(seconds=3)  # the same for every workflow: workflows/options.py says why
+RPC_TIMEOUT = timedelta(seconds=5)
+TRADING_QUEUE = "trading"
+
+
+class TemporalWorkflows:
+    """The port `Workflows` on a Temporal client."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def sell(self, task: PositionTask, request: OrderRequest) -> None:
+        """Hand a sale to the position's workflow, started if it is not running."""
+        try:
+            await self._client.start_workflow(
+                "HoldPosition",
+                task,
+                id=position_workflow_id(task.account_id, task.token_id),
+                task_queue=TRADING_QUEUE,
+                task_timeout=TASK_TIMEOUT,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                start_signal="sell",
+                start_signal_args=[request],
+                static_summary=f"sales of {request.market}",
+                rpc_timeout=RPC_TIMEOUT,
+            )
+        except RPCError as error:
+            raise UnavailableError(f"Temporal: {error.message}") from error
+
+    async def cancel_order(self, workflow_id: str, request: CancelRequest) -> bool:
+        """Ask an order's workflow to cancel it; False where it no longer runs or refuses."""
+        try:
+            await self._client.get_workflow_handle(workflow_id).start_update(
+                "cancel",
+                request,
+                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                rpc_timeout=RPC_TIMEOUT,
+            )
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise UnavailableError(f"Temporal: {error.message}") from error
+        return True
+
+    async def order_changed(self, workflow_id: str, order_hash: str) -> None:
+        """Tell a workflow that one of its orders changed; one no longer running is no error."""
+        try:
+            await self._client.get_workflow_handle(workflow_id).signal(
+                "order_changed", order_hash, rpc_timeout=RPC_TIMEOUT
+            )
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return
+            # The row is committed: its workflow finds it at the next poll.
+            log.warning("workflow.not_told", extra={"workflow_id": workflow_id}, exc_info=error)
