@@ -10,12 +10,12 @@ from decimal import Decimal
 
 from temporalio import activity
 
-from domain.errors import InvalidInputError, RejectedError
+from domain.answer import Answer, Submission
+from domain.errors import InvalidInputError, RejectedError, UnavailableError
 from domain.fill import SeenBy
 from domain.market import Book, Market
 from domain.order import Order, OrderEvent, OrderState, OrderType, Side, Sighting
 from domain.ports import (
-    Answer,
     Clock,
     Exchange,
     Failpoint,
@@ -23,9 +23,8 @@ from domain.ports import (
     MarketStore,
     OrderStore,
     SignalStore,
-    Submission,
 )
-from domain.risk import Limits
+from domain.risk import RECONCILING, Limits
 from domain.signal import OrderRequest, SignalStatus, SizeKind
 from domain.sizing import STALE, Denied, Terms, terms
 
@@ -101,9 +100,11 @@ class OrderActivities:
             prepared = Denied(rule="unknown_market", words=str(error))
         except RejectedError as error:
             prepared = Denied(rule="unsignable", words=str(error))
-        if isinstance(prepared, Denied):
-            return Preparation(denied=prepared)
-        return Preparation(order=prepared)
+        if not isinstance(prepared, Denied):
+            return Preparation(order=prepared)
+        if prepared.rule == RECONCILING:
+            raise UnavailableError(prepared.words)
+        return Preparation(denied=prepared)
 
     async def _prepared(self, request: OrderRequest) -> Order | Denied:
         """Prepare an order that has no row yet."""

@@ -4,12 +4,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
 from temporalio import activity
 
+from activities.trades import Recorder
 from domain.errors import HoldfastError, InvariantError
-from domain.fill import Fill, SeenBy
+from domain.fill import SeenBy
 from domain.order import TERMINAL
 from domain.ports import (
     Clock,
@@ -33,7 +33,6 @@ HEARTBEAT_SECONDS = 0.2
 CATCH_UP_SECONDS = 30  # the channel may be mute while it looks alive: REST must carry alone
 UNSETTLED_SECONDS = 30
 MARK_SECONDS = 2
-OVERLAP = timedelta(seconds=60)  # trades become visible late and out of order
 FAULT_PAUSE_SECONDS = 1
 
 
@@ -60,10 +59,11 @@ class StreamActivities:
     @activity.defn
     async def follow_account(self, account_id: str) -> None:
         """Follow an account until cancelled; another worker takes over when this one dies."""
+        recorder = self._recorder(account_id)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow(account_id))
-            group.create_task(_every(UNSETTLED_SECONDS, lambda: self._settle(account_id)))
-            group.create_task(_every(CATCH_UP_SECONDS, lambda: self._catch_up(account_id)))
+            group.create_task(_every(UNSETTLED_SECONDS, recorder.read_unsettled))
+            group.create_task(_every(CATCH_UP_SECONDS, recorder.catch_up))
             group.create_task(_every(MARK_SECONDS, lambda: self._mark(account_id)))
             while True:
                 activity.heartbeat()
@@ -75,6 +75,16 @@ class StreamActivities:
         markets = await self.market_source.markets()
         await self.markets.replace(markets, self.clock())
         return len(markets)
+
+    def _recorder(self, account_id: str) -> Recorder:
+        """Return the one way in which this account's trades are recorded."""
+        return Recorder(
+            account_id=account_id,
+            exchange=self.feeds[account_id].exchange,
+            fills=self.fills,
+            workflows=self.workflows,
+            clock=self.clock,
+        )
 
     async def _follow(self, account_id: str) -> None:
         """Take in everything the live channel says; a fault in one item costs a catch-up."""
@@ -90,7 +100,7 @@ class StreamActivities:
         while True:
             await asyncio.sleep(FAULT_PAUSE_SECONDS)
             try:
-                await self._catch_up(account_id)
+                await self._recorder(account_id).catch_up()
             except HoldfastError as error:
                 log.warning("stream.catch_up_failed", exc_info=error)
             else:
@@ -100,19 +110,13 @@ class StreamActivities:
         """Take in one item of the live channel."""
         if isinstance(item, Connected):
             log.info("stream.connected", extra={"account": account_id})
-            await self._catch_up(account_id)
+            await self._recorder(account_id).catch_up()
         elif isinstance(item, Disconnected):
             log.warning("stream.disconnected", extra={"account": account_id, "why": item.why})
         elif isinstance(item, FillSeen):
-            await self._record(item.fill, SeenBy.STREAM)
+            await self._recorder(account_id).record(item.fill, SeenBy.STREAM)
         else:
             await self._sight(item)
-
-    async def _record(self, fill: Fill, seen_by: SeenBy) -> None:
-        """Record a fill and, once that is committed, tell the workflow of its order."""
-        recorded = await self.fills.record(fill, seen_by, self.clock())
-        if recorded.is_new and recorded.workflow_id is not None:
-            await self.workflows.order_changed(recorded.workflow_id, fill.order_hash)
 
     async def _sight(self, item: OrderSeen) -> None:
         """Note what the channel says of an order of ours."""
@@ -126,24 +130,6 @@ class StreamActivities:
             return
         if after != before:
             await self.workflows.order_changed(after.workflow_id, after.order_hash)
-
-    async def _catch_up(self, account_id: str) -> None:
-        """Record every trade since the cursor, with overlap, then move the cursor."""
-        cursor = await self.fills.cursor(account_id)
-        after = cursor - OVERLAP if cursor is not None else None
-        newest = cursor
-        for fill in await self.feeds[account_id].exchange.fills(after=after):
-            await self._record(fill, SeenBy.CATCH_UP)
-            newest = max(newest or fill.matched_at, fill.matched_at)
-        if newest is not None and newest != cursor:
-            await self.fills.advance_cursor(account_id, newest)
-
-    async def _settle(self, account_id: str) -> None:
-        """Read every trade again that is neither confirmed nor failed yet."""
-        exchange = self.feeds[account_id].exchange
-        for trade in await self.fills.unsettled(account_id):
-            for fill in await exchange.fills_of_trade(trade.trade_id):
-                await self._record(fill, SeenBy.POLL)
 
     async def _mark(self, account_id: str) -> None:
         """Write current prices of what is held."""

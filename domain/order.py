@@ -131,9 +131,9 @@ OLD_NEWS: Final[Mapping[OrderState, frozenset[OrderEvent]]] = {
     S.PARTIAL: _ANSWERS | {E.SEE_LIVE},
     S.FILLED: _ANSWERS | {E.SEE_LIVE, E.CANCEL, E.EXPIRE},
     S.CANCELLED: _ANSWERS | {E.CANCEL, E.EXPIRE, E.REJECT},
-    S.EXPIRED: _ANSWERS | {E.CANCEL, E.EXPIRE},
+    S.EXPIRED: _ANSWERS | {E.CANCEL, E.EXPIRE, E.REJECT},
     S.REJECTED: _ANSWERS | {E.CANCEL, E.EXPIRE, E.REJECT},
-    S.ABANDONED: frozenset({E.LOSE, E.DELAY, E.ABANDON}),
+    S.ABANDONED: frozenset({E.LOSE, E.DELAY, E.ABANDON, E.REJECT}),
 }
 
 COMPLETE_WITHIN: Final = Decimal("0.01")  # shares; the exchange's own rounding dust

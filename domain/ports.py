@@ -7,43 +7,15 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Protocol
 
+from domain.answer import Submission
 from domain.fill import Fill, FillStatus, SeenBy
 from domain.market import Book, Market
 from domain.order import Order, OrderEvent, Sighting
 from domain.risk import Limits
 from domain.signal import CancelRequest, OrderRequest, PositionTask, SignalStatus
 from domain.sizing import Denied, Funds, Terms
-
-
-class Answer(StrEnum):
-    """What came back from one send."""
-
-    LIVE = "live"
-    MATCHED = "matched"
-    DELAYED = "delayed"
-    REJECTED = "rejected"
-    BUSY = "busy"
-    DUPLICATE = "duplicate"
-    UNKNOWN = "unknown"
-    NOT_SENT = "not_sent"  # a halt, a cancel or the order's end came first
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """The outcome of one send of an order.
-
-    Attributes:
-        words: the exchange's words, or ours for NOT_SENT and UNKNOWN.
-        matched_size: shares matched at once, where the answer says.
-    """
-
-    answer: Answer
-    words: str = ""
-    matched_size: Decimal | None = None
-    retry_after_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,6 +67,10 @@ class Position:
     realised_pnl_fifo: Decimal = Decimal(0)
     lots_opened: int = 0
 
+    def unrealised_pnl(self, price: Decimal) -> Decimal:
+        """Return what selling all of it at `price` would earn, before fees, at average cost."""
+        return _stored(self.size * price) - self.cost_usd
+
 
 @dataclass(frozen=True, kw_only=True)
 class Holding:

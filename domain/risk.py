@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from domain.order import Side
 from domain.sizing import Denied, Terms
+
+RECONCILING: Final = "account_reconciling"  # entries wait for it rather than fail
 
 
 class AccountState(StrEnum):
@@ -48,7 +51,9 @@ def denied(asked: Terms, exposure: Exposure, limits: Limits) -> Denied | None:
     if asked.side is Side.SELL:
         return _denied_sale(asked, exposure)
     if exposure.state is not AccountState.RUNNING:
-        return Denied(rule="account_state", words=f"the account is {exposure.state}: no entries")
+        is_passing = exposure.state is AccountState.RECONCILING
+        rule = RECONCILING if is_passing else "account_state"
+        return Denied(rule=rule, words=f"the account is {exposure.state}: no entries")
     if asked.notional_usd > limits.max_order_notional_usd:
         return _over("max_order_notional_usd", limits.max_order_notional_usd, asked.notional_usd)
     would_be = exposure.market_usd + asked.notional_usd

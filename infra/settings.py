@@ -30,11 +30,13 @@ PREFIX: Final = "HOLDFAST_"
 CONFIG_VARIABLE: Final = "HOLDFAST_CONFIG"
 SECRETS_VARIABLE: Final = "HOLDFAST_SECRETS"
 DATA_DIR_VARIABLE: Final = "HOLDFAST_DATA_DIR"
+MARK_VARIABLE: Final = "HOLDFAST_UP"  # `up` marks its children with it
 NOT_SETTINGS: Final = frozenset(
     {
         CONFIG_VARIABLE,
         SECRETS_VARIABLE,
         DATA_DIR_VARIABLE,
+        MARK_VARIABLE,
         "HOLDFAST_FAILPOINT",
         "HOLDFAST_FAILPOINT_DIR",
     }
@@ -126,6 +128,8 @@ class AccountSettings(Section):
     Attributes:
         wallet: the address that holds the collateral and makes the orders.
         signature_type: 0 plain key, 1 proxy, 2 Safe, 3 deposit wallet.
+        signer: address of the signing key, for processes that are not given the key itself;
+            not needed where the wallet is the key's own (type 0).
         private_key: signs orders; only the trading worker is given it.
         api_key: with `secret` and `passphrase`, the exchange's own credentials; None in a
             process that does not speak for the account.
@@ -133,6 +137,7 @@ class AccountSettings(Section):
 
     wallet: Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
     signature_type: Literal[0, 1, 2, 3] = 3
+    signer: Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")] | None = None
     private_key: SecretStr | None = None
     api_key: SecretStr | None = None
     secret: SecretStr | None = None

@@ -46,7 +46,8 @@ class TemporalWorkflows:
     async def cancel_order(self, workflow_id: str, request: CancelRequest) -> bool:
         """Ask an order's workflow to cancel it; False where it no longer runs or refuses."""
         try:
-            await self._client.get_workflow_handle(workflow_id).start_update(
+            # The SDK leaves a type parameter of this function open.
+            await self._client.get_workflow_handle(workflow_id).start_update(  # pyright: ignore[reportUnknownMemberType]
                 "cancel",
                 request,
                 wait_for_stage=WorkflowUpdateStage.ACCEPTED,

@@ -12,8 +12,8 @@ from typing import Final, TypeVar
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
+from domain.answer import Answer, Submission
 from domain.order import LATE_ARRIVAL, Order, OrderEvent, OrderState, Side
-from domain.ports import Answer, Submission
 from domain.signal import OrderRequest, SignalStatus
 from domain.sizing import STALE, UNSETTLED, Denied
 from workflows import options, order_story

@@ -1,0 +1,70 @@
+"""The HTTP application: its routes, and what lives as long as it does."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+
+from api import health, operations, parts, problems, reads, webhooks
+from api.sweep import sweep_forever
+from infra import failpoints
+from infra.settings import Settings, load_settings
+from infra.store.database import open_database
+from infra.store.reads import Reads
+from infra.store.signals import Signals
+from infra.temporal import connect
+
+log = logging.getLogger(__name__)
+
+PREFIX: Final = "/api/v1"
+
+
+def create(settings: Settings | None = None) -> FastAPI:
+    """Return the application; without `settings`, it reads its own.
+
+    It begins with the database or the Temporal server down, and says so at /readyz.
+    """
+    known = settings or load_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        shared = await _opened(known)
+        parts.install(app, shared)
+        # Asking once also opens the connections, so that the first signal need not.
+        ill = {part: why for part, why in (await health.ills(shared)).items() if why}
+        log.log(logging.WARNING if ill else logging.INFO, "api.started", extra={"ill": ill})
+        sweep = asyncio.create_task(sweep_forever(shared), name="sweep")
+        try:
+            yield
+        finally:
+            sweep.cancel()
+            await asyncio.gather(sweep, return_exceptions=True)
+            await shared.database.dispose()
+
+    app = FastAPI(title="Holdfast", version="1", lifespan=lifespan, redoc_url=None)
+    problems.install(app)
+    versioned = APIRouter(prefix=PREFIX)
+    for one in (webhooks.router(), reads.router(), operations.router(), health.status_router()):
+        versioned.include_router(one)
+    app.include_router(versioned)
+    app.include_router(health.router())
+    return app
+
+
+async def _opened(settings: Settings) -> parts.Parts:
+    """Return the ways to the outside; nothing is connected before it is needed."""
+    database = open_database(
+        settings.database_url.get_secret_value(), application_name="holdfast-api"
+    )
+    return parts.Parts(
+        settings=settings,
+        database=database,
+        signals=Signals(database),
+        reads=Reads(database),
+        temporal=await connect(settings.temporal, lazy=True),
+        failpoint=failpoints.from_environment(os.environ),
+    )

@@ -1,0 +1,135 @@
+"""Is it alive, is it ready and if not why, and what has it counted."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from alembic.script import ScriptDirectory
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, PlainTextResponse
+from sqlalchemy import Text, column, func, select, table
+from temporalio.service import RPCError
+
+from api.keys import MayRead
+from api.parts import Parts, Shared
+from api.reads import rows
+from domain.errors import InvariantError, UnavailableError
+from domain.order import TERMINAL
+from domain.signal import SignalStatus
+from infra.store.database import transaction
+from infra.store.migrate import STEPS
+from infra.store.reads import Asked
+from infra.store.tables import SCHEMA
+
+PART_SECONDS: Final = 2.0  # a part that needs longer than this is not ready
+
+_VERSION: Final = table("alembic_version", column("version_num", Text), schema=SCHEMA)
+
+
+def router() -> APIRouter:
+    """Return the routes for supervisors and scrapers, which have no prefix and ask for no key."""
+    made = APIRouter(tags=["health"])
+    made.get("/livez", summary="the process answers")(_livez)
+    made.get("/readyz", summary="everything it needs answers; says what does not")(_readyz)
+    made.get("/metrics", summary="counts, as Prometheus reads them")(_metrics)
+    return made
+
+
+def status_router() -> APIRouter:
+    """Return the one route that shows the whole at a glance."""
+    made = APIRouter(tags=["read"])
+    made.get("/status", summary="accounts, counts, what waits, what is ill")(_status)
+    return made
+
+
+async def ills(parts: Parts) -> dict[str, str | None]:
+    """Return for each part why it is not ready, None where it is."""
+    (database, migrations), temporal = await asyncio.gather(_database(parts), _temporal(parts))
+    return {"database": database, "migrations": migrations, "temporal": temporal}
+
+
+async def _livez() -> JSONResponse:
+    return JSONResponse({"status": "alive"})
+
+
+async def _readyz(parts: Shared) -> JSONResponse:
+    found = await ills(parts)
+    is_ready = not any(found.values())
+    told = {name: why or "ok" for name, why in found.items()}
+    word = "ready" if is_ready else "not ready"
+    return JSONResponse({"status": word, "parts": told}, 200 if is_ready else 503)
+
+
+async def _status(parts: Shared, _: MayRead) -> JSONResponse:
+    accounts = await parts.reads.page("accounts", Asked())
+    signals = await parts.reads.counts("signals", "status")
+    orders = await parts.reads.counts("orders", "state")
+    still_open = {state: n for state, n in orders.items() if state not in set(TERMINAL)}
+    return JSONResponse(
+        {
+            "accounts": rows(parts, accounts.items),
+            "signals": signals,
+            "orders": orders,
+            "positions": await parts.reads.counts("positions", "status"),
+            "open_orders": sum(still_open.values()),
+            "open_orders_by_state": still_open,
+            "waiting_signals": signals.get(SignalStatus.RECEIVED.value, 0),
+            "parts": {name: why or "ok" for name, why in (await ills(parts)).items()},
+        }
+    )
+
+
+async def _metrics(parts: Shared) -> PlainTextResponse:
+    answered = {str(status): count for status, count in parts.answered.items()}
+    lines = _metric("webhooks_answered_total", "counter", "status", answered)
+    try:
+        signals = await parts.reads.counts("signals", "status")
+        orders = await parts.reads.counts("orders", "state")
+    except UnavailableError:
+        lines += _metric("database_up", "gauge", None, {"": 0})
+    else:
+        lines += _metric("database_up", "gauge", None, {"": 1})
+        lines += _metric("signals", "gauge", "status", signals)
+        lines += _metric("orders", "gauge", "state", orders)
+    return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+
+
+def _metric(name: str, kind: str, label: str | None, values: Mapping[str, int]) -> list[str]:
+    """Return one metric as Prometheus reads it."""
+    full = f"holdfast_{name}"
+    rest = ((f'{{{label}="{one}"}}' if label else "", n) for one, n in sorted(values.items()))
+    return [f"# TYPE {full} {kind}", *(f"{full}{labels} {n}" for labels, n in rest)]
+
+
+async def _database(parts: Parts) -> tuple[str | None, str | None]:
+    """Return why the database and why its schema are not ready."""
+    found: list[str] = []
+    try:
+        async with asyncio.timeout(PART_SECONDS), transaction(parts.database) as connection:
+            is_made = await connection.scalar(select(func.to_regclass(f"{SCHEMA}.{_VERSION.name}")))
+            if is_made is not None:
+                found = list((await connection.scalars(select(_VERSION.c.version_num))).all())
+    except (UnavailableError, InvariantError) as error:
+        return str(error), "not known while the database does not answer"
+    except TimeoutError:
+        return "the database does not answer in time", "not known"
+    return None, _behind(found)
+
+
+def _behind(found: Iterable[str]) -> str | None:
+    """Return how far the schema is from what this code needs."""
+    wanted = set(ScriptDirectory(str(STEPS)).get_heads())
+    if set(found) == wanted:
+        return None
+    return f"the schema is at {sorted(found) or 'nothing'}, not at {sorted(wanted)}: run migrate"
+
+
+async def _temporal(parts: Parts) -> str | None:
+    try:
+        async with asyncio.timeout(PART_SECONDS):
+            is_well = await parts.temporal.service_client.check_health()
+    except (RPCError, RuntimeError) as error:
+        return f"Temporal does not answer: {error}"
+    except TimeoutError:
+        return "Temporal does not answer in time"
+    return None if is_well else "Temporal says that it is not serving"

@@ -1,0 +1,251 @@
+"""Keeps child processes alive: starts them, waits until they serve, restarts what dies."""
+
+import asyncio
+import logging
+import os
+import pwd
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import psutil
+
+from domain.errors import HoldfastError
+from infra.clock import monotonic_seconds
+from infra.embedded.folder import Folder
+from infra.embedded.processes import Process, end_in_order, mark, write_record
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 2.0
+STEADY_SECONDS: Final = 5.0  # who lived so long is restarted as if for the first time
+READY_SECONDS: Final = 60.0
+READY_GLANCE_SECONDS: Final = 0.05
+DEATHS_AT_START: Final = 3  # more is no accident: give up with the child's last words
+LAST_WORDS_BYTES: Final = 2_000
+LONGEST_LOG_BYTES: Final = 20_000_000
+
+
+class ChildError(HoldfastError):
+    """A child did not come up; the message ends with the last lines of its log."""
+
+
+async def _nothing() -> None:
+    """Do nothing before a start."""
+
+
+async def _at_once() -> bool:
+    """Call a child ready as soon as it runs."""
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """What to run and how to tell that it serves.
+
+    Attributes:
+        env: the whole environment, nothing is inherited.
+        rank: lower ranks are stopped first.
+        user: uid to run as; None is ours.
+        before_start: run before each start, so also before each restart.
+        is_ready: asked again and again until it says yes.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    rank: int = 0
+    stop_signal: signal.Signals = signal.SIGTERM
+    user: int | None = None
+    before_start: Callable[[], Awaitable[None]] = _nothing
+    is_ready: Callable[[], Awaitable[bool]] = _at_once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A child as it runs now."""
+
+    process: Process
+    handle: asyncio.subprocess.Process
+
+
+class Supervisor:
+    """Runs the children of one folder; leaving the `async with` block stops them in order.
+
+    Args:
+        folder: where their logs and the record of what runs go.
+        on_change: told the pid of every running child after each start of one.
+    """
+
+    def __init__(self, folder: Folder, on_change: Callable[[Mapping[str, int]], None]) -> None:
+        self._folder = folder
+        self._on_change = on_change
+        self._running: dict[str, Running] = {}
+        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._deaths: dict[str, int] = {}
+
+    async def __aenter__(self) -> Self:
+        """Nothing runs yet."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop every child, whatever ended the block."""
+        await self.stop()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The pid of every running child, by name."""
+        return {name: running.process.pid for name, running in self._running.items()}
+
+    async def start(self, child: Child) -> None:
+        """Run `child`, wait until it serves, and restart it whenever it dies from then on.
+
+        Raises:
+            ChildError: it kept dying, or was not ready in time.
+        """
+        self._deaths[child.name] = 0
+        self._keepers[child.name] = asyncio.create_task(self._keep(child))
+        deadline = monotonic_seconds() + READY_SECONDS
+        while not (child.name in self._running and await child.is_ready()):
+            self._check_keeper(child)
+            if self._deaths[child.name] >= DEATHS_AT_START:
+                raise ChildError(f"{child.name} ends at once: {self._last_words(child)}")
+            if monotonic_seconds() > deadline:
+                raise ChildError(f"{child.name} is not ready: {self._last_words(child)}")
+            await asyncio.sleep(READY_GLANCE_SECONDS)
+        log.info("child.ready", extra={"child": child.name, "pid": self.pids.get(child.name)})
+
+    async def run_once(self, child: Child) -> None:
+        """Run `child` to its end.
+
+        Raises:
+            ChildError: it failed.
+        """
+        running = await self._spawn(child)
+        code = await running.handle.wait()
+        self._forget(child)
+        if code != 0:
+            raise ChildError(f"{child.name} failed with {code}: {self._last_words(child)}")
+
+    async def stop(self) -> None:
+        """Stop every child, lower ranks first; wait for each, kill who takes too long."""
+        for keeper in self._keepers.values():
+            keeper.cancel()
+        await asyncio.gather(*self._keepers.values(), return_exceptions=True)
+        left = list(self._running.values())
+        await end_in_order([one.process for one in left])
+        await asyncio.gather(*(one.handle.wait() for one in left))
+        self._running.clear()
+        self._write_record()
+
+    async def _keep(self, child: Child) -> None:
+        """Run `child` again and again, with a growing pause while it dies young."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            began = monotonic_seconds()
+            running = await self._spawn(child)
+            self._on_change(self.pids)
+            code = await running.handle.wait()
+            self._forget(child)
+            self._deaths[child.name] += 1
+            log.warning("child.died", extra={"child": child.name, "code": code})
+            if monotonic_seconds() - began > STEADY_SECONDS:
+                pause = FIRST_PAUSE_SECONDS
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _spawn(self, child: Child) -> Running:
+        """Start `child` and put it on record."""
+        await child.before_start()
+        with _log_of(self._folder, child).open("ab") as output:
+            handle = await asyncio.create_subprocess_exec(
+                *child.argv,
+                env={**child.env, **mark(self._folder.root)},
+                cwd=self._folder.root,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # a terminal's Ctrl-C reaches us alone: we know the order
+                user=child.user,
+                group=None if child.user is None else pwd.getpwuid(child.user).pw_gid,
+                extra_groups=None if child.user is None else [],
+            )
+        running = Running(process=_on_record(child, handle.pid), handle=handle)
+        self._running[child.name] = running
+        self._write_record()
+        log.info("child.started", extra={"child": child.name, "pid": handle.pid})
+        return running
+
+    def _forget(self, child: Child) -> None:
+        """Take an ended child off the record."""
+        self._running.pop(child.name, None)
+        self._write_record()
+
+    def _write_record(self) -> None:
+        running = [one.process for one in self._running.values()]
+        write_record(processes_record(self._folder), running)
+
+    def _check_keeper(self, child: Child) -> None:
+        """Raise what ended the keeper of `child`, if it ended: it cannot start at all."""
+        keeper = self._keepers[child.name]
+        if keeper.done():
+            keeper.result()
+
+    def _last_words(self, child: Child) -> str:
+        """Return the end of a child's log."""
+        path = _log_of(self._folder, child)
+        words = path.read_bytes()[-LAST_WORDS_BYTES:].decode(errors="replace").strip()
+        return f"see {path}\n{words}"
+
+
+def processes_record(folder: Folder) -> Path:
+    """Return the file that names what runs in `folder`."""
+    return folder.run / "processes.json"
+
+
+def _log_of(folder: Folder, child: Child) -> Path:
+    """Return the log of `child`; a very long one is put aside first."""
+    path = folder.logs / f"{child.name}.log"
+    if path.exists() and path.stat().st_size > LONGEST_LOG_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    return path
+
+
+def _on_record(child: Child, pid: int) -> Process:
+    """Return the record of a child just started; one already dead has no start time left."""
+    try:
+        created = psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        created = 0.0
+    return Process(
+        name=child.name,
+        pid=pid,
+        created=created,
+        argv=child.argv,
+        stop_signal=child.stop_signal,
+        rank=child.rank,
+    )
+
+
+def clean_environment() -> dict[str, str]:
+    """Return our environment without what would steer a child elsewhere.
+
+    A stray TEMPORAL_ADDRESS or TEMPORAL_API_KEY sends clients to another cluster, PG… another
+    database; HOLDFAST_… would overrule the files the children are given. Failpoints pass.
+    """
+    kept = {"HOLDFAST_FAILPOINT", "HOLDFAST_FAILPOINT_DIR"}
+    strays = ("TEMPORAL_", "HOLDFAST_", "PG")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in kept or not name.startswith(strays)
+    }

@@ -1,0 +1,233 @@
+"""One account at Polymarket, behind the engine's port."""
+
+import asyncio
+import logging
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+import httpx
+from polymarket.errors import PolymarketError
+from polymarket.models.clob import AcceptedOrder, RejectedOrder
+
+from domain.answer import Answer, Submission
+from domain.errors import InvalidInputError, InvariantError, RejectedError, UnavailableError
+from domain.fill import Fill
+from domain.market import Book, Market
+from domain.order import COMPLETE_WITHIN
+from domain.ports import ActiveOrder, Cancelled, SignedOrder
+from domain.sizing import Terms
+from infra.exchanges.polymarket import failures, parsing, wire
+from infra.exchanges.polymarket.connection import Connection, Query
+from infra.exchanges.polymarket.failures import RequestRefusedError
+from infra.exchanges.polymarket.hashing import is_position_id
+from infra.exchanges.polymarket.market_parsing import book, midpoints
+from infra.exchanges.polymarket.parsing import Identity, MarketLookup
+from infra.exchanges.polymarket.registry import market_of_clob
+from infra.exchanges.polymarket.sdk import Credentials, SdkClient
+from infra.exchanges.polymarket.signing import MICRO, SignedBytes, Signer
+from infra.exchanges.polymarket.wire import Json
+
+log = logging.getLogger(__name__)
+
+SUBMIT_SECONDS: Final = 4.0  # below the activity's own limit, so that the outcome is still recorded
+MOST_AT_ONCE: Final = 500  # tokens in one request for midpoints
+
+
+class PolymarketAccount:
+    """An account: signs, sends, looks and cancels.
+
+    Args:
+        http: the pool that all requests of the account share.
+        sdk: signs and sends; None in a process without the private key, which only reads.
+        lookup: our registry; the CLOB is asked for markets that it does not list.
+    """
+
+    def __init__(
+        self,
+        who: Identity,
+        credentials: Credentials,
+        http: httpx.AsyncClient,
+        sdk: SdkClient | None,
+        lookup: MarketLookup,
+    ) -> None:
+        self.who = who
+        self.credentials = credentials
+        self._http = http
+        self._sdk = sdk
+        self._lookup = lookup
+        self._clob = Connection(http, credentials.keys)
+        self._public = Connection(http)
+
+    @property
+    def unreadable(self) -> int:
+        """How many answers could not be understood so far."""
+        return self._clob.unreadable + self._public.unreadable
+
+    async def close(self) -> None:
+        """Close every connection of the account."""
+        if self._sdk is not None:
+            await self._sdk.close()
+        await self._http.aclose()
+
+    async def sign(
+        self, terms: Terms, market: Market, token_id: str, expires_at: datetime | None
+    ) -> SignedOrder:
+        """Sign without any request.
+
+        Raises:
+            RejectedError: no valid order can be signed.
+        """
+        signer = Signer(self._signing_client(), self.who.wallet)
+        return await signer.sign(terms, market, token_id, expires_at)
+
+    async def submit(self, payload: bytes) -> Submission:
+        """Send the signed bytes once, within a deadline.
+
+        Raises:
+            InvariantError: the exchange knows the order by another id than ours.
+        """
+        sdk, signed = self._signing_client(), SignedBytes.of(payload)
+        try:
+            async with asyncio.timeout(SUBMIT_SECONDS):
+                answer = await sdk.post_order(signed.order)
+        except (PolymarketError, TimeoutError, ValueError, RecursionError) as error:
+            outcome = failures.submission(error)
+        else:
+            outcome = _outcome(answer, signed)
+        log.info(
+            "order.sent",
+            extra={"order_hash": signed.order_hash, "answer": outcome.answer.value},
+        )
+        return outcome
+
+    async def active_order(self, order_hash: str) -> ActiveOrder | None:
+        """Return the order if it may still match; None says that it is not among those."""
+        return await self._clob.find(f"/data/order/{order_hash}", _active_or_none)
+
+    async def active_orders(self) -> list[ActiveOrder]:
+        """Return every order that may still match, all pages; an incomplete read raises."""
+        rows = await self._clob.rows("/data/orders")
+        found = [self._clob.understood("order", parsing.active_order, row) for row in rows]
+        return list({order.order_hash: order for order in found if order is not None}.values())
+
+    async def fills(
+        self, *, condition_id: str | None = None, after: datetime | None = None
+    ) -> list[Fill]:
+        """Return our legs of all trades since `after`, all pages, oldest first."""
+        query: dict[str, str | list[str]] = {}
+        if condition_id is not None:
+            query["market"] = condition_id
+        if after is not None:
+            # One second earlier: whether the exchange counts the second itself in is not known.
+            query["after"] = str(max(int(after.timestamp()) - 1, 0))
+        return await self._fills(query)
+
+    async def fills_of_trade(self, trade_id: str) -> list[Fill]:
+        """Return our legs of one trade as it stands now."""
+        return await self._fills({"id": trade_id})
+
+    async def cancel(self, order_hash: str) -> Cancelled:
+        """Cancel one order; the answer is a hint, a look is the proof."""
+        try:
+            answer = await self._clob.request("DELETE", "/order", json={"orderID": order_hash})
+        except RequestRefusedError as refused:
+            return Cancelled(is_cancelled=False, words=str(refused))
+        return self._clob.understood(
+            "cancel", lambda raw: parsing.cancelled(raw, order_hash), answer
+        )
+
+    async def collateral_usd(self) -> Decimal:
+        """Return the settled collateral of the account."""
+        return await self._balance({"asset_type": "COLLATERAL"})
+
+    async def shares(self, token_id: str) -> Decimal:
+        """Return the settled shares of one token."""
+        kind = "CONDITIONAL-V2" if is_position_id(token_id) else "CONDITIONAL"
+        return await self._balance({"asset_type": kind, "token_id": token_id})
+
+    async def book(self, token_id: str) -> Book:
+        """Return a token's book, best first.
+
+        Raises:
+            RejectedError: there is none.
+        """
+        try:
+            return await self._public.read("/book", book, {"token_id": token_id})
+        except RequestRefusedError as refused:
+            raise RejectedError(str(refused)) from refused
+
+    async def midpoints(self, token_ids: list[str]) -> dict[str, Decimal]:
+        """Return the middle of each token's book; tokens without one are left out."""
+        found: dict[str, Decimal] = {}
+        for start in range(0, len(token_ids), MOST_AT_ONCE):
+            some = [{"token_id": one} for one in token_ids[start : start + MOST_AT_ONCE]]
+            answer = await self._public.request("POST", "/midpoints", json=some)
+            found |= self._public.understood("midpoints", midpoints, answer)
+        return found
+
+    async def market(self, condition_id: str) -> Market:
+        """Return a market, whether our registry lists it or not.
+
+        Raises:
+            UnavailableError: neither the registry nor the exchange can say.
+        """
+        try:
+            return await self._lookup(condition_id)
+        except InvalidInputError:
+            return await market_of_clob(self._public, condition_id)
+
+    async def _fills(self, query: Query) -> list[Fill]:
+        """Return our legs of the trades that `query` selects, oldest first."""
+        found: dict[tuple[str, str], Fill] = {}
+        for row in await self._clob.rows("/data/trades", query):
+            for fill in await self._fills_of(row):
+                found[fill.trade_id, fill.order_hash] = fill
+        return sorted(found.values(), key=lambda fill: (fill.matched_at, fill.trade_id))
+
+    async def _fills_of(self, row: Json) -> list[Fill]:
+        """Return our legs of one trade; one that is not understood makes the read incomplete."""
+        try:
+            return await parsing.fills_of(row, self.who, self.market)
+        except InvalidInputError as error:
+            self._clob.note_unreadable("trade", error)
+            raise UnavailableError(f"trade {wire.optional_text(row, 'id')}: {error}") from error
+
+    async def _balance(self, query: dict[str, str]) -> Decimal:
+        """Return one balance in whole units."""
+        kind = str(self.credentials.signature_type)
+        return await self._clob.read(
+            "/balance-allowance", parsing.balance, {**query, "signature_type": kind}
+        )
+
+    def _signing_client(self) -> SdkClient:
+        """Return what signs and sends.
+
+        Raises:
+            InvariantError: this process was given no private key.
+        """
+        if self._sdk is None:
+            raise InvariantError(f"no private key for account {self.who.account_id} here")
+        return self._sdk
+
+
+def _active_or_none(raw: object) -> ActiveOrder | None:
+    """Return the order of an answer; the exchange may answer an order that is gone by nothing."""
+    return parsing.active_order(raw) if raw else None
+
+
+def _outcome(answer: AcceptedOrder | RejectedOrder, signed: SignedBytes) -> Submission:
+    """Return what an understood answer says.
+
+    Raises:
+        InvariantError: it names another order: every look-up by our hash would miss it.
+    """
+    if isinstance(answer, RejectedOrder):
+        return failures.refused_in_answer(answer)
+    if answer.order_id.casefold() != signed.order_hash:
+        raise InvariantError(f"order {signed.order_hash} is {answer.order_id} to the exchange")
+    is_buy = signed.order.side == "BUY"
+    matched = answer.taking_amount if is_buy else answer.making_amount
+    size = Decimal(signed.order.taker_amount if is_buy else signed.order.maker_amount) / MICRO
+    known = matched if 0 < matched <= size + COMPLETE_WITHIN else None
+    return Submission(answer=Answer(answer.status), words=answer.status, matched_size=known)

@@ -1,0 +1,121 @@
+"""What a failed request means for the engine: the one map from the exchange's answers."""
+
+from typing import Final
+
+import httpx
+from polymarket.errors import (
+    RateLimitError,
+    RequestRejectedError,
+    TransportError,
+)
+from polymarket.models.clob import RejectedOrder
+
+from domain.answer import Answer, Submission
+from domain.errors import AccessError, BusyError, HoldfastError, UnavailableError
+
+# The connection never came about, so not one byte of the request left this machine.
+NOTHING_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+BUSY: Final = frozenset({425, 429, 503})  # the exchange did not process the request
+NO_ACCESS: Final = frozenset({401, 403})
+IN_DOUBT: Final = frozenset({408, 499})  # given up half way, on the exchange's side
+REFUSED: Final = range(400, 500)
+NOT_FOUND: Final = 404
+RETRY_AFTER_SECONDS: Final = 1.0  # where the exchange does not say
+
+# Words that do not tell whether the order exists, whatever the status they come with.
+DOUBTFUL: Final = (
+    "could not insert order",
+    "could not run the execution",
+    "order match delayed",
+    "error delaying the order",
+    "context canceled",
+    "internal server error",
+)
+WORDLESS: Final = "Unknown order failure"  # the SDK's words for an answer it has no name for
+NOT_NOW: Final = ("post-only mode", "cancel-only", "trading is currently disabled")
+
+
+class RequestRefusedError(UnavailableError):
+    """A request answered by a refusal that is no fault of ours to mend.
+
+    Args:
+        status: the HTTP status.
+    """
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+def submission(error: Exception) -> Submission:
+    """Return what a send that raised `error` came to.
+
+    Only a refusal that is definite is called REJECTED, and only what cannot have been processed
+    is called BUSY; everything else is UNKNOWN, and the look-up by hash decides.
+    """
+    if isinstance(error, RateLimitError):
+        return _busy(str(error), error.retry_after)
+    if isinstance(error, RequestRejectedError):
+        return _refusal(error)
+    if isinstance(error, TransportError) and isinstance(error.__cause__, NOTHING_SENT):
+        return _busy(f"no connection: {type(error.__cause__).__name__}", None)
+    cause = error.__cause__ or error
+    return Submission(answer=Answer.UNKNOWN, words=f"{type(cause).__name__}: {error}")
+
+
+def refused_in_answer(refused: RejectedOrder) -> Submission:
+    """Return what an answer of status 200 that refuses the order came to."""
+    if refused.code == "unmatched" or refused.message == WORDLESS:
+        return Submission(answer=Answer.UNKNOWN, words=f"{refused.code}: {refused.message}")
+    if refused.code == "post_only_mode":
+        return _busy(refused.message, None)
+    return _by_words(refused.message)
+
+
+def _refusal(error: RequestRejectedError) -> Submission:
+    """Return what an error status came to."""
+    words, status = str(error), error.status
+    if status in BUSY:
+        return _busy(words, error.retry_after)
+    if status in NO_ACCESS:
+        return Submission(answer=Answer.REJECTED, words=f"no access ({status}): {words}")
+    if status in IN_DOUBT or status not in REFUSED:
+        return Submission(answer=Answer.UNKNOWN, words=f"HTTP {status}: {words}")
+    return _by_words(words)
+
+
+def _by_words(words: str) -> Submission:
+    """Return what a refusal means by its own words."""
+    said = words.casefold()
+    if "duplicated" in said:
+        return Submission(answer=Answer.DUPLICATE, words=words)
+    if any(one in said for one in DOUBTFUL):
+        return Submission(answer=Answer.UNKNOWN, words=words)
+    if any(one in said for one in NOT_NOW):
+        return _busy(words, None)
+    return Submission(answer=Answer.REJECTED, words=words)
+
+
+def _busy(words: str, retry_after: float | None) -> Submission:
+    """Return that nothing was processed, and when to try again."""
+    wait = RETRY_AFTER_SECONDS if retry_after is None else retry_after
+    return Submission(answer=Answer.BUSY, words=words, retry_after_seconds=wait)
+
+
+def failure(response: httpx.Response, words: str) -> HoldfastError:
+    """Return the error that an unsuccessful answer to a read or a cancel stands for."""
+    status, said = response.status_code, f"HTTP {response.status_code}: {words}"
+    if status in NO_ACCESS:
+        return AccessError(said)
+    if status in BUSY:
+        return BusyError(said, _retry_after(response))
+    if status in REFUSED and status not in IN_DOUBT:
+        return RequestRefusedError(status, said)
+    return UnavailableError(said)
+
+
+def _retry_after(response: httpx.Response) -> float:
+    """Return the seconds the exchange asks us to wait; a date counts as the default."""
+    raw = response.headers.get("Retry-After", "")
+    return float(raw) if raw.isdecimal() else RETRY_AFTER_SECONDS

@@ -1,0 +1,113 @@
+"""The list of markets: Gamma's pages, and the CLOB where Gamma does not say enough."""
+
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from typing import Final
+
+from domain.errors import InvalidInputError
+from domain.market import Market
+from infra.exchanges.polymarket import wire
+from infra.exchanges.polymarket.connection import Connection, Paging, Query
+from infra.exchanges.polymarket.failures import NOT_FOUND, RequestRefusedError
+from infra.exchanges.polymarket.market_parsing import (
+    Fee,
+    clob_fee,
+    clob_market,
+    gamma_fee,
+    gamma_market,
+)
+from infra.exchanges.polymarket.wire import Json
+
+log = logging.getLogger(__name__)
+
+PATH: Final = "/markets/keyset"
+GAMMA_PAGES: Final = Paging(rows="markets", parameter="after_cursor")
+PAGE_SIZE: Final = "500"
+NAMED_AT_ONCE: Final = 100  # condition ids in one address, which is thereby below 8 kB
+
+
+async def market_of_clob(clob: Connection, condition_id: str) -> Market:
+    """Return one market as the CLOB lists it, open or closed.
+
+    Raises:
+        RequestRefusedError: there is none.
+    """
+    fee = await clob.read(f"/clob-markets/{condition_id}", clob_fee)
+    return await clob.read(f"/markets/{condition_id}", lambda raw: clob_market(raw, fee))
+
+
+class GammaMarkets:
+    """Every open market, and the closed ones that are named.
+
+    Args:
+        named: condition ids to read whether open or closed, as those of what is held.
+    """
+
+    def __init__(
+        self,
+        gamma: Connection,
+        clob: Connection,
+        named: Callable[[], Awaitable[Collection[str]]],
+    ) -> None:
+        self._gamma = gamma
+        self._clob = clob
+        self._named = named
+        self._fees: dict[str, Fee] = {}
+        self._skipped: set[str] = set()
+
+    async def markets(self) -> list[Market]:
+        """Return every market that can be traded or is named; an incomplete read raises.
+
+        What Gamma lists and nobody can trade, as markets without tokens, is left out.
+        """
+        found = await self._read({"closed": "false", "limit": PAGE_SIZE})
+        missing = sorted(set(await self._named()) - found.keys())
+        for start in range(0, len(missing), NAMED_AT_ONCE):
+            some = missing[start : start + NAMED_AT_ONCE]
+            found |= await self._read({"closed": "true", "condition_ids": some, "limit": PAGE_SIZE})
+        for condition_id in missing:
+            if condition_id not in found:
+                await self._add_from_clob(condition_id, found)
+        return list(found.values())
+
+    async def _read(self, query: Query) -> dict[str, Market]:
+        """Return the markets of all pages by condition id."""
+        found: dict[str, Market] = {}
+        async for page in self._gamma.pages(PATH, query, GAMMA_PAGES):
+            for row in page:
+                market = await self._market(row)
+                if market is not None:
+                    found[market.condition_id] = market
+        return found
+
+    async def _market(self, row: Json) -> Market | None:
+        """Return one market of Gamma's list; None where it cannot be traded."""
+        try:
+            fee = gamma_fee(row) or await self._clob_fee(wire.text(row, "conditionId"))
+            return gamma_market(row, fee)
+        except (InvalidInputError, RequestRefusedError) as error:
+            self._skip(wire.optional_text(row, "conditionId", "id") or "", str(error))
+            return None
+
+    async def _clob_fee(self, condition_id: str) -> Fee:
+        """Return a fee that Gamma announces without its amount; read once for each market."""
+        if condition_id not in self._fees:
+            self._fees[condition_id] = await self._clob.read(
+                f"/clob-markets/{condition_id}", clob_fee
+            )
+        return self._fees[condition_id]
+
+    async def _add_from_clob(self, condition_id: str, found: dict[str, Market]) -> None:
+        """Add a named market that Gamma does not list."""
+        try:
+            found[condition_id] = await market_of_clob(self._clob, condition_id)
+        except RequestRefusedError as error:
+            if error.status != NOT_FOUND:
+                raise
+            self._skip(condition_id, str(error))
+
+    def _skip(self, condition_id: str, why: str) -> None:
+        """Say once why a market is left out."""
+        if condition_id not in self._skipped:
+            self._skipped.add(condition_id)
+            log.info("market.skipped", extra={"condition_id": condition_id, "why": why})

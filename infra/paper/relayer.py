@@ -1,0 +1,34 @@
+"""The few calls to relayer and chain that clients make without trading on-chain."""
+
+from typing import Final
+
+from infra.paper.exchange import Exchange
+from infra.paper.routes import Routes
+from infra.paper.signatures import CHAIN_ID
+from infra.paper.wire import Answer, Json, RefusedError, Request, answered, json_object
+
+_UNKNOWN_METHOD: Final = -32601
+
+
+def register_chain(exchange: Exchange, relayer: Routes, rpc: Routes) -> None:
+    """Add the relayer's and the node's paths."""
+    relayer.add("GET", "/deployed", lambda _: answered({"deployed": True}))
+    rpc.add("POST", "/", lambda request: _rpc(exchange, request))
+
+
+def _rpc(exchange: Exchange, request: Request) -> Answer:
+    body = request.json("Invalid JSON-RPC payload")
+    if isinstance(body, list):
+        raise RefusedError(400, "batches are not served")
+    call = json_object(body, "Invalid JSON-RPC payload")
+    answer: Json = {"jsonrpc": "2.0", "id": call.get("id")}
+    match call.get("method"):
+        case "eth_chainId":
+            answer["result"] = hex(CHAIN_ID)
+        case "net_version":
+            answer["result"] = str(CHAIN_ID)
+        case "eth_blockNumber":
+            answer["result"] = hex(exchange.now() // 2_000_000)
+        case _:
+            answer["error"] = {"code": _UNKNOWN_METHOD, "message": "method not found"}
+    return answered(answer)

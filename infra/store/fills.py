@@ -1,0 +1,247 @@
+"""The ledger of fills and the positions it makes.
+
+One transaction records a fill, whoever saw it. It locks position, then order; admissions lock the
+account only: no two transactions can wait for each other in a ring.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlmodel import col
+
+from domain.errors import InvariantError
+from domain.fill import FINAL, RANK, Fill, FillStatus, SeenBy, is_news
+from domain.order import Order
+from domain.ports import Failpoint, Recorded, UnsettledTrade
+from domain.position import Holding, Position, rebuilt
+from infra.store import tables
+from infra.store.database import retried, transaction
+from infra.store.events import announce, fill_event, write
+from infra.store.holdings import fills_of, locked_holding, store_holding
+from infra.store.order_rows import by_hash, locked_order, store_order
+from infra.store.rows import changes, columns_of, read
+
+log = logging.getLogger(__name__)
+
+SAME_AT_EVERY_STATUS: Final = ("side", "price", "size", "fee", "fee_asset", "token_id")
+
+
+@dataclass(frozen=True)
+class Fills:
+    """The port FillStore on PostgreSQL."""
+
+    engine: AsyncEngine
+    failpoint: Failpoint
+
+    async def record(self, fill: Fill, seen_by: SeenBy, now: datetime) -> Recorded:
+        """Write a fill, its order, its position, its event and its notice: all or none.
+
+        A fill known at this status, or at a later one, changes nothing. One that turns FAILED is
+        kept and its position counted again without it.
+        """
+        await self.failpoint("fill.before_tx")
+        recorded = await retried(lambda: self._recorded(fill, seen_by, now))
+        await self.failpoint("fill.after_tx")
+        return recorded
+
+    async def _recorded(self, fill: Fill, seen_by: SeenBy, now: datetime) -> Recorded:
+        """Record, as one transaction."""
+        async with transaction(self.engine) as connection:
+            ours = await by_hash(connection, fill.order_hash)
+            if ours is not None:
+                fill = replace(fill, account_id=ours.account_id, source=ours.source)
+            before = await locked_holding(connection, fill)
+            known = await _known(connection, fill)
+            workflow_id = ours.workflow_id if ours is not None else None
+            if known is not None and not is_news(known.status, fill.status):
+                return Recorded(is_new=False, workflow_id=workflow_id)
+            if known is None:
+                await _insert(connection, fill, seen_by, now)
+            else:
+                fill = _advanced(known, fill)
+                await _set_status(connection, fill)
+            await self.failpoint("fill.mid_tx")
+            if known is None and ours is not None:
+                ours = await _advance_order(connection, fill)
+            after = await _held_after(connection, before, known, fill)
+            if after != before:
+                await store_holding(connection, before, after, now)
+            await _tell(connection, _Step(fill, known, ours, before.position, after.position))
+            return Recorded(is_new=True, workflow_id=workflow_id)
+
+    async def unsettled(self, account_id: str) -> list[UnsettledTrade]:
+        """Return every trade that is still neither confirmed nor failed, oldest first."""
+        row = tables.Fills
+        query = (
+            select(row)
+            .where(col(row.account_id) == account_id)
+            .where(col(row.status).not_in([status.value for status in FINAL]))
+            .order_by(col(row.seq))
+        )
+        async with transaction(self.engine) as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        trades: dict[str, UnsettledTrade] = {}
+        for leg in (read(Fill, each) for each in rows):
+            known = trades.get(leg.trade_id)
+            if known is None or RANK[leg.status] < RANK[known.status]:
+                trades[leg.trade_id] = UnsettledTrade(
+                    trade_id=leg.trade_id, condition_id=leg.condition_id, status=leg.status
+                )
+        return list(trades.values())
+
+    async def cursor(self, account_id: str) -> datetime | None:
+        """Return how far the account's trades have been read; None before the first time."""
+        query = select(col(tables.Accounts.trades_cursor)).where(_is_account(account_id))
+        async with transaction(self.engine) as connection:
+            return (await connection.execute(query)).scalar_one_or_none()
+
+    async def advance_cursor(self, account_id: str, to: datetime) -> None:
+        """Move the cursor forward, never back.
+
+        Raises:
+            InvariantError: no such account.
+        """
+        cursor = col(tables.Accounts.trades_cursor)
+        statement = update(tables.Accounts).where(_is_account(account_id))
+        # greatest() passes over null, which is what an account begins with.
+        moved = statement.values(trades_cursor=func.greatest(cursor, to))
+        async with transaction(self.engine) as connection:
+            if (await connection.execute(moved)).rowcount == 0:
+                raise InvariantError(f"there is no account {account_id}")
+
+    async def mark(self, account_id: str, prices: dict[str, Decimal], now: datetime) -> None:
+        """Write the current price and unrealised P&L of the positions in these tokens.
+
+        A price older than the one written changes nothing.
+        """
+        row = tables.Positions
+        query = (
+            select(row)
+            .where(col(row.account_id) == account_id, col(row.token_id).in_(prices))
+            .where(func.coalesce(col(row.priced_at) <= now, True))
+            .order_by(col(row.id))  # marks at the same time lock in the same order
+            .with_for_update()
+        )
+        async with transaction(self.engine) as connection:
+            held = [read(Position, each) for each in (await connection.execute(query)).mappings()]
+            for position in held:
+                price = prices[position.token_id]
+                values = {
+                    "current_price": price,
+                    "priced_at": now,
+                    "unrealised_pnl": position.unrealised_pnl(price),
+                }
+                mine = col(row.id) == position.id
+                await connection.execute(update(row).where(mine).values(values))
+
+    async def open_tokens(self, account_id: str) -> list[str]:
+        """Return the tokens held now."""
+        row = tables.Positions
+        query = select(col(row.token_id)).where(
+            col(row.account_id) == account_id, col(row.size) != 0
+        )
+        async with transaction(self.engine) as connection:
+            return list((await connection.execute(query.order_by(col(row.token_id)))).scalars())
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What recording a fill did."""
+
+    fill: Fill
+    known: Fill | None
+    order: Order | None
+    before: Position
+    after: Position
+
+    @property
+    def kind(self) -> str:
+        """The name of the event."""
+        if self.known is None:
+            return "fill.recorded"
+        return "fill.reversed" if self.fill.status is FillStatus.FAILED else "fill.status"
+
+
+async def _known(connection: AsyncConnection, fill: Fill) -> Fill | None:
+    """Return the fill as it is recorded; the position's lock keeps it so."""
+    found = select(tables.Fills).where(_is_fill(fill))
+    row = (await connection.execute(found)).mappings().one_or_none()
+    return read(Fill, row) if row is not None else None
+
+
+async def _insert(connection: AsyncConnection, fill: Fill, seen_by: SeenBy, now: datetime) -> None:
+    row = columns_of(fill, seen_by=seen_by, recorded_at=now)
+    await connection.execute(insert(tables.Fills).values(row))
+
+
+def _advanced(known: Fill, told: Fill) -> Fill:
+    """Return the known fill at its new status; a difference in anything else is told aloud."""
+    differing = [
+        name for name in SAME_AT_EVERY_STATUS if getattr(known, name) != getattr(told, name)
+    ]
+    if differing:
+        log.warning(
+            "fill.differs",
+            extra={"trade_id": known.trade_id, "order_hash": known.order_hash, "in": differing},
+        )
+    return replace(known, status=told.status)
+
+
+async def _set_status(connection: AsyncConnection, fill: Fill) -> None:
+    values = {"status": fill.status.value}
+    await connection.execute(update(tables.Fills).where(_is_fill(fill)).values(values))
+
+
+async def _advance_order(connection: AsyncConnection, fill: Fill) -> Order:
+    """Return our order after all its fills, failed ones included: a match is never taken back."""
+    before = await locked_order(connection, fill.order_hash)
+    sizes = select(func.sum(col(tables.Fills.size))).where(
+        col(tables.Fills.order_hash) == fill.order_hash
+    )
+    filled = (await connection.execute(sizes)).scalar_one()
+    after = before.with_fills(filled)
+    if after != before:
+        await store_order(connection, before, after, {"fill": fill.trade_id})
+    return after
+
+
+async def _held_after(
+    connection: AsyncConnection, before: Holding, known: Fill | None, fill: Fill
+) -> Holding:
+    """Return the holding once the fill, or its failure, has happened."""
+    if fill.status is FillStatus.FAILED:
+        if known is None:
+            return before
+        history = await fills_of(connection, fill.account_id, fill.token_id)
+        return rebuilt(before, history)
+    return before.after(fill) if known is None else before
+
+
+async def _tell(connection: AsyncConnection, step: _Step) -> None:
+    """Write the event and the notice of what happened."""
+    moved: Mapping[str, Any] = changes(step.before, step.after)
+    earlier = columns_of(step.before)
+    detail = {
+        "fill": step.fill,
+        "status_before": step.known.status if step.known is not None else None,
+        "before": {name: earlier[name] for name in moved},
+        "after": moved,
+    }
+    await write(connection, fill_event(step.fill, step.order, step.kind, detail))
+    await announce(connection, step.kind, columns_of(step.fill))
+
+
+def _is_fill(fill: Fill) -> Any:
+    row = tables.Fills
+    return (col(row.trade_id) == fill.trade_id) & (col(row.order_hash) == fill.order_hash)
+
+
+def _is_account(account_id: str) -> Any:
+    return col(tables.Accounts.id) == account_id

@@ -1,0 +1,335 @@
+"""The ports in memory, so that workflows and activities run for days in a second.
+
+The rules are the product's own (domain/), only the keeping is simpler: a dict for a table, a set
+for a book. The clock is the server's, read whenever the exchange is asked something.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from domain.answer import Answer, Submission, answered
+from domain.fill import FeeAsset, Fill, FillStatus, SeenBy
+from domain.ids import digest
+from domain.market import Book, Level, Market, Token
+from domain.order import (
+    TERMINAL,
+    Order,
+    OrderEvent,
+    OrderSource,
+    OrderState,
+    Side,
+    Sighting,
+    TimeInForce,
+    seen,
+)
+from domain.ports import (
+    ActiveOrder,
+    Cancelled,
+    Recorded,
+    SendPermit,
+    SignedOrder,
+    UnsettledTrade,
+)
+from domain.risk import Limits
+from domain.signal import CancelRequest, OrderRequest, PositionTask, SignalStatus
+from domain.sizing import Denied, Funds, Terms
+
+YES, NO = "1" * 70, "2" * 70
+MARKET = Market(
+    condition_id="0x" + "ab" * 32,
+    slug="will-it-rain",
+    question="Will it rain?",
+    tokens=(
+        Token(token_id=YES, outcome="Yes", position=0),
+        Token(token_id=NO, outcome="No", position=1),
+    ),
+    neg_risk=False,
+    tick_size=Decimal("0.01"),
+    min_size=Decimal(5),
+    fee_rate=Decimal(0),
+    fee_exponent=1,
+    accepting_orders=True,
+    closed=False,
+    end_at=None,
+)
+LIMITS = Limits(
+    max_order_notional_usd=Decimal(1000),
+    max_market_exposure_usd=Decimal(5000),
+    max_open_orders=50,
+)
+
+
+@dataclass
+class ServerClock:
+    """The test server's time, as last read."""
+
+    read: Callable[[], Coroutine[Any, Any, datetime]]
+    now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    async def refresh(self) -> None:
+        self.now = await self.read()
+
+
+@dataclass
+class Venue:
+    """An exchange whose answers a test scripts.
+
+    Attributes:
+        answers: what to say to each send, in order; afterwards "live".
+        lands: for each send, whether its bytes reach the book; afterwards they do.
+    """
+
+    clock: ServerClock
+    answers: list[Submission] = field(default_factory=list[Submission])
+    lands: list[bool] = field(default_factory=list[bool])
+    sends: list[str] = field(default_factory=list[str])
+    cancels: list[str] = field(default_factory=list[str])
+    active: dict[str, ActiveOrder] = field(default_factory=dict[str, ActiveOrder])
+    trades: list[Fill] = field(default_factory=list[Fill])
+    signed: dict[str, Terms] = field(default_factory=dict[str, Terms])
+    ask: Decimal = Decimal("0.50")
+
+    async def sign(
+        self, terms: Terms, market: Market, token_id: str, expires_at: datetime | None
+    ) -> SignedOrder:
+        await self.clock.refresh()
+        order_hash = "0x" + digest(str(terms), token_id, str(self.clock.now), length=64)
+        self.signed[order_hash] = terms
+        payload = json.dumps({"hash": order_hash, "token": token_id}).encode()
+        return SignedOrder(
+            order_hash=order_hash, payload=payload, price=terms.price, size=terms.size
+        )
+
+    async def submit(self, payload: bytes) -> Submission:
+        await self.clock.refresh()
+        sent = json.loads(payload)
+        order_hash = str(sent["hash"])
+        is_repeat = order_hash in self.active or any(
+            fill.order_hash == order_hash for fill in self.trades
+        )
+        self.sends.append(order_hash)
+        lands = self.lands.pop(0) if self.lands else True
+        answer = self.answers.pop(0) if self.answers else Submission(answer=Answer.LIVE)
+        if is_repeat:
+            return Submission(answer=Answer.DUPLICATE, words="Duplicated.")
+        if lands and answer.answer is not Answer.REJECTED:
+            self.rest(order_hash, str(sent["token"]))
+        return answer
+
+    def rest(self, order_hash: str, token_id: str) -> None:
+        """Put an order on the book."""
+        self.active[order_hash] = ActiveOrder(
+            order_hash=order_hash,
+            token_id=token_id,
+            size=self.signed[order_hash].size,
+            matched_size=Decimal(0),
+        )
+
+    def match(self, order_hash: str, size: Decimal) -> Fill:
+        """Match part of a resting order."""
+        resting = self.active[order_hash]
+        matched = resting.matched_size + size
+        terms = self.signed[order_hash]
+        fill = Fill(
+            trade_id=f"t{len(self.trades)}",
+            order_hash=order_hash,
+            account_id="main",
+            token_id=resting.token_id,
+            condition_id=MARKET.condition_id,
+            side=terms.side,
+            price=terms.price,
+            size=size,
+            fee=Decimal(0),
+            fee_asset=FeeAsset.COLLATERAL,
+            status=FillStatus.MINED,
+            source=OrderSource.MANUAL,
+            matched_at=self.clock.now,
+        )
+        self.trades.append(fill)
+        if matched >= resting.size or terms.time_in_force in {TimeInForce.FAK, TimeInForce.FOK}:
+            del self.active[order_hash]
+        else:
+            self.active[order_hash] = replace(resting, matched_size=matched)
+        return fill
+
+    async def active_order(self, order_hash: str) -> ActiveOrder | None:
+        await self.clock.refresh()
+        return self.active.get(order_hash)
+
+    async def active_orders(self) -> list[ActiveOrder]:
+        return list(self.active.values())
+
+    async def fills(
+        self, *, condition_id: str | None = None, after: datetime | None = None
+    ) -> list[Fill]:
+        return list(self.trades)
+
+    async def fills_of_trade(self, trade_id: str) -> list[Fill]:
+        return [fill for fill in self.trades if fill.trade_id == trade_id]
+
+    async def cancel(self, order_hash: str) -> Cancelled:
+        await self.clock.refresh()
+        self.cancels.append(order_hash)
+        if self.active.pop(order_hash, None) is None:
+            return Cancelled(is_cancelled=False, words="already canceled or matched")
+        return Cancelled(is_cancelled=True)
+
+    async def collateral_usd(self) -> Decimal:
+        return Decimal(1000)
+
+    async def shares(self, token_id: str) -> Decimal:
+        return Decimal(0)
+
+    async def book(self, token_id: str) -> Book:
+        ask = Level(price=self.ask, size=Decimal(1000))
+        bid = Level(price=self.ask - Decimal("0.02"), size=Decimal(1000))
+        return Book(token_id=token_id, bids=(bid,), asks=(ask,))
+
+    async def midpoints(self, token_ids: list[str]) -> dict[str, Decimal]:
+        return dict.fromkeys(token_ids, self.ask)
+
+
+@dataclass
+class Ledger:
+    """Every store at once."""
+
+    held: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
+    unsettled_shares: Decimal = Decimal(0)
+    rows: dict[str, Order] = field(default_factory=dict[str, Order])
+    payloads: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    recorded: dict[tuple[str, str], Fill] = field(default_factory=dict[tuple[str, str], Fill])
+    settled: dict[str, tuple[SignalStatus, str | None]] = field(
+        default_factory=dict[str, tuple[SignalStatus, str | None]]
+    )
+    history: list[OrderState] = field(default_factory=list[OrderState])
+    halted: bool = False
+
+    async def find(self, name: str, outcome: str | None) -> tuple[Market, str]:
+        if name in {YES, NO}:
+            return MARKET, name
+        return MARKET, MARKET.token(outcome or "Yes").token_id
+
+    async def by_condition(self, condition_id: str) -> Market:
+        return MARKET
+
+    async def replace(self, markets: Iterable[Market], now: datetime) -> None:
+        del markets
+
+    async def by_intent(self, intent_id: str) -> Order | None:
+        return next((row for row in self.rows.values() if row.intent_id == intent_id), None)
+
+    async def by_hash(self, order_hash: str) -> Order | None:
+        return self.rows.get(order_hash)
+
+    async def funds(self, account_id: str, token_id: str, collateral_usd: Decimal) -> Funds:
+        promised = sum(
+            (
+                row.remaining
+                for row in self.rows.values()
+                if row.side is Side.SELL and row.token_id == token_id and row.state not in TERMINAL
+            ),
+            Decimal(0),
+        )
+        free = self.held.get(token_id, Decimal(0)) - promised - self.unsettled_shares
+        return Funds(
+            free_usd=collateral_usd,
+            free_shares=free,
+            unsettled_shares=self.unsettled_shares,
+        )
+
+    async def admit(self, draft: Order, payload: bytes, limits: Limits) -> Order | Denied:
+        first = await self.by_intent(draft.intent_id)
+        if first is not None:
+            return first
+        self.payloads[draft.order_hash] = payload
+        return self._keep(draft)
+
+    async def begin_send(self, order_hash: str, now: datetime) -> SendPermit:
+        row = self.rows[order_hash]
+        if self.halted and row.side is Side.BUY:
+            return SendPermit(payload=None, refusal="the account is halted")
+        if row.state in TERMINAL:
+            return SendPermit(payload=None, refusal=f"it is {row.state}")
+        sent = replace(row.after(OrderEvent.SEND), attempts=row.attempts + 1, last_sent_at=now)
+        self._keep(sent)
+        return SendPermit(payload=self.payloads[order_hash])
+
+    async def learn(
+        self, order_hash: str, event: OrderEvent, words: str | None, now: datetime
+    ) -> Order:
+        return self._keep(self.rows[order_hash].after(event, words))
+
+    async def answered(self, order_hash: str, submission: Submission, now: datetime) -> Order:
+        row = self.rows[order_hash]
+        in_doubt = row.state is OrderState.UNKNOWN
+        return self._keep(answered(row, submission, is_earlier_send_in_doubt=in_doubt))
+
+    async def sighted(self, order_hash: str, sighting: Sighting, now: datetime) -> Order:
+        return self._keep(seen(self.rows[order_hash], sighting, now))
+
+    async def record(self, fill: Fill, seen_by: SeenBy, now: datetime) -> Recorded:
+        identity = (fill.trade_id, fill.order_hash)
+        is_new = identity not in self.recorded
+        self.recorded[identity] = fill
+        row = self.rows[fill.order_hash]
+        if is_new:
+            self.held[fill.token_id] = self.held.get(fill.token_id, Decimal(0)) + fill.shares
+            self._keep(row.with_fills(row.filled_size + fill.size))
+        return Recorded(is_new=is_new, workflow_id=row.workflow_id)
+
+    async def unsettled(self, account_id: str) -> list[UnsettledTrade]:
+        return []
+
+    async def cursor(self, account_id: str) -> datetime | None:
+        return None
+
+    async def advance_cursor(self, account_id: str, to: datetime) -> None:
+        del to
+
+    async def mark(self, account_id: str, prices: dict[str, Decimal], now: datetime) -> None:
+        del prices
+
+    async def open_tokens(self, account_id: str) -> list[str]:
+        return [token for token, size in self.held.items() if size > 0]
+
+    async def settle(self, signal_id: str, status: SignalStatus, reason: str | None) -> None:
+        self.settled.setdefault(signal_id, (status, reason))
+
+    def _keep(self, row: Order) -> Order:
+        if not self.history or self.history[-1] is not row.state:
+            self.history.append(row.state)
+        self.rows[row.order_hash] = row
+        return row
+
+
+@dataclass
+class Calls:
+    """What activities asked of other workflows."""
+
+    sales: list[tuple[PositionTask, OrderRequest]] = field(
+        default_factory=list[tuple[PositionTask, OrderRequest]]
+    )
+    cancels: list[str] = field(default_factory=list[str])
+
+    async def sell(self, task: PositionTask, request: OrderRequest) -> None:
+        self.sales.append((task, request))
+
+    async def cancel_order(self, workflow_id: str, request: CancelRequest) -> bool:
+        self.cancels.append(workflow_id)
+        return True
+
+    async def order_changed(self, workflow_id: str, order_hash: str) -> None:
+        await asyncio.sleep(0)
+
+
+async def no_failpoint(name: str) -> None:
+    """Pass."""
+    del name

@@ -1,0 +1,262 @@
+"""`holdfast demo`: an alert becomes a filled, recorded position, through a kill -9."""
+
+import asyncio
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from domain.errors import HoldfastError
+from infra.clock import monotonic_seconds
+from workers.demo_claims import Claim, account_claims, order_claims, short, shown
+from workers.demo_stage import Stage, StageError, addresses, raised
+
+SHARES: Final = Decimal(100)
+PRICE: Final = "0.52"
+PIECES: Final = ("40", "35", "25")  # before the kill, while the worker is dead, after it is back
+OVER: Final = {"FILLED", "CANCELLED", "EXPIRED", "REJECTED", "ABANDONED"}
+ACCEPTED: Final = 202
+REPEATED: Final = 200
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Story:
+    """The demo as it is told: what has been shown, and what has been claimed."""
+
+    stage: Stage
+    console: Console
+    claims: list[Claim] = field(default_factory=list[Claim])
+
+    def say(self, words: str) -> None:
+        """Tell one step."""
+        self.console.print(f"[green]✔[/green] {words}", highlight=False)
+
+    def claim(self, words: str, *, exchange: object, engine: object) -> None:
+        """Put one comparison on the list."""
+        self.claims.append(Claim(words=words, exchange=str(exchange), engine=str(engine)))
+
+
+async def run_demo(*, fast: bool) -> int:
+    """Tell the story on a throw-away stack; 0 only if every claim held.
+
+    Args:
+        fast: end at once; else, on a terminal, everything stays up until Enter is pressed.
+    """
+    console = Console()
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-demo-")) / "data"
+    console.print("[bold]Holdfast demo[/bold]: one alert, one order, a kill -9 in the middle\n")
+    began = monotonic_seconds()
+    stage: Stage | None = None
+    try:
+        with console.status("PostgreSQL, Temporal, a paper exchange and the engine start"):
+            stage = await raised(folder, lambda _: None)
+        story = Story(stage, console)
+        seconds = monotonic_seconds() - began
+        story.say(f"all is up after {seconds:.1f} s; Temporal UI {stage.endpoints.temporal.ui_url}")
+        await _tell(story)
+        holds = _conclude(story)
+        await _look_around(story, folder, fast=fast)
+    except (HoldfastError, httpx.HTTPError) as error:
+        console.print(f"[red]✘ the demo stopped:[/red] {error}", highlight=False)
+        console.print(f"logs: {folder / 'logs'}", highlight=False)
+        return 1
+    finally:
+        if stage is not None:
+            with console.status("everything stops"):
+                await stage.close()
+    return 0 if holds else 1
+
+
+async def _tell(story: Story) -> None:
+    """Tell the three acts."""
+    markets = [row for row in await story.stage.rows("markets") if row["accepting_orders"]]
+    plain = [row for row in markets if not row["neg_risk"] and row["tick_size"] == "0.01"]
+    first, second = sorted(plain, key=lambda row: str(row["slug"]))[:2]
+    await _killed_in_the_middle(story, first)
+    await _sold(story, first)
+    await _answer_lost(story, second)
+
+
+async def _killed_in_the_middle(story: Story, market: Row) -> None:
+    """An order is half filled when its worker is killed; more fills while it is dead."""
+    stage, token = story.stage, str(market["tokens"][0]["token_id"])
+    await _offer(stage, token, PIECES[0])
+    alert = {
+        "action": "BuyLimit",
+        "market": market["slug"],
+        "outcome": market["tokens"][0]["outcome"],
+        "size": str(SHARES),
+        "price": PRICE,
+        "id": "demo-entry",
+    }
+    signal_id, milliseconds = await _accepted(stage, alert)
+    story.say(f"alert stored and accepted in {milliseconds:.0f} ms: signal {signal_id}")
+    await stage.until("the first fill", lambda: _has_filled(stage, token, PIECES[0]))
+    await _fill_while_dead(story, token)
+    await _offer(stage, token, PIECES[2])
+    await stage.until("the order's end", lambda: _is_over(stage, signal_id))
+    story.say("the new worker resumes: the order is worked to its last share")
+    status, again, _ = await stage.alert(alert)
+    story.claim(
+        "the same alert again is the first one",
+        exchange=f"{REPEATED} {signal_id}",
+        engine=f"{status} {again['signal_id']}",
+    )
+    await stage.until("settlement", lambda: _is_settled(stage, token))
+    story.claims += await order_claims(stage, signal_id)
+    story.claims += await account_claims(stage, token)
+
+
+async def _fill_while_dead(story: Story, token: str) -> None:
+    """Kill the worker while its order is half filled, and let the exchange fill on."""
+    stage = story.stage
+    dead = stage.kill_trading_worker()
+    await _offer(stage, token, PIECES[1])
+    [order] = await stage.ledger("orders", origin="api", token_id=token)
+    legs = await stage.ledger("trades", origin="api", token_id=token)
+    story.say(
+        f"order {short(order['order_hash'])} was filled {shown(legs[0]['size'])} of "
+        f"{shown(order['size'])} at the exchange when kill -9 ended the trading worker ({dead})"
+    )
+    await stage.until("a new trading worker", lambda: _is_replaced(stage, dead))
+    born = stage.trading_worker_began_at()
+    meanwhile = [Decimal(leg["size"]) for leg in legs if float(leg["matched_at"]) < born]
+    story.say(f"while it is dead the exchange fills on: {shown(order['filled_size'])} by now")
+    story.claim(
+        "filled before the new worker's process began",
+        exchange=shown(sum(meanwhile, Decimal(0))),
+        engine=shown(Decimal(PIECES[0]) + Decimal(PIECES[1])),
+    )
+
+
+async def _accepted(stage: Stage, alert: Row) -> tuple[str, float]:
+    """Send an alert that must be accepted; return its signal's id and the milliseconds."""
+    status, answer, milliseconds = await stage.alert(alert)
+    if status != ACCEPTED:
+        raise StageError(f"the alert was answered {status}: {answer}")
+    return str(answer["signal_id"]), milliseconds
+
+
+async def _sold(story: Story, market: Row) -> None:
+    """Half the position is sold, so that there is a profit to compare."""
+    stage, token = story.stage, str(market["tokens"][0]["token_id"])
+    await stage.admin("/book", _book(token, bids=[["0.57", "500"]], asks=[["0.59", "500"]]))
+    signal_id, _ = await _accepted(
+        stage,
+        {
+            "action": "SellMarket",
+            "market": market["slug"],
+            "outcome": market["tokens"][0]["outcome"],
+            "percent": "50",
+            "id": "demo-exit",
+        },
+    )
+    await stage.until("the sale", lambda: _is_over(stage, signal_id))
+    await stage.until("settlement", lambda: _is_settled(stage, token))
+    [position] = await stage.rows("positions", token=token)
+    story.say(f"half is sold again: realised ${shown(position['realised_pnl_average'])}")
+    story.claims += await account_claims(stage, token)
+
+
+async def _answer_lost(story: Story, market: Row) -> None:
+    """The exchange accepts an order and its answer never arrives."""
+    stage, token = story.stage, str(market["tokens"][0]["token_id"])
+    await stage.admin("/book", _book(token, bids=[["0.30", "500"]], asks=[["0.40", "500"]]))
+    lost = {"match": {"method": "POST", "path": "/order"}, "when": "after", "do": {"drop": True}}
+    await stage.admin("/faults", {**lost, "times": 1})
+    signal_id, _ = await _accepted(
+        stage,
+        {
+            "action": "BuyMarket",
+            "market": market["slug"],
+            "outcome": market["tokens"][0]["outcome"],
+            "notional": "25",
+            "id": "demo-lost-answer",
+        },
+    )
+    await stage.until("the lost order's end", lambda: _is_over(stage, signal_id))
+    await stage.until("settlement", lambda: _is_settled(stage, token))
+    story.say("an order whose answer is lost is found by its hash, not sent again")
+    story.claims += await order_claims(stage, signal_id)
+    story.claims += await account_claims(stage, token)
+
+
+async def _offer(stage: Stage, token: str, size: str) -> None:
+    """Offer so many shares at the demo's price, and nothing else below 0.60."""
+    await stage.admin("/book", _book(token, bids=[["0.40", "500"]], asks=[[PRICE, size]]))
+
+
+def _book(token: str, *, bids: list[list[str]], asks: list[list[str]]) -> Row:
+    """Return the body that replaces a market's makers."""
+    return {"token_id": token, "bids": bids, "asks": asks}
+
+
+async def _has_filled(stage: Stage, token: str, size: str) -> bool:
+    """Tell whether the exchange has filled at least `size`."""
+    orders = await stage.ledger("orders", origin="api", token_id=token)
+    return any(Decimal(order["filled_size"]) >= Decimal(size) for order in orders)
+
+
+async def _is_replaced(stage: Stage, dead: int) -> bool:
+    """Tell whether another trading worker runs by now."""
+    return stage.endpoints.processes["worker-trading"] != dead
+
+
+async def _is_over(stage: Stage, signal_id: str) -> bool:
+    """Tell whether the signal is answered and its orders are over."""
+    orders = await stage.rows("orders", signal_id=signal_id)
+    [signal] = [row for row in await stage.rows("signals") if row["id"] == signal_id]
+    if signal["status"] in {"denied", "error", "expired"}:
+        raise StageError(f"signal {signal_id} is {signal['status']}: {signal['reason']}")
+    is_answered = signal["status"] == "processed"
+    return is_answered and bool(orders) and all(order["state"] in OVER for order in orders)
+
+
+async def _is_settled(stage: Stage, token: str) -> bool:
+    """Tell whether every fill is final with us and at the exchange."""
+    fills = await stage.rows("fills", token=token)
+    legs = await stage.ledger("trades", origin="api", token_id=token)
+    final = {"CONFIRMED", "FAILED"}
+    return len(fills) == len(legs) and all(row["status"] in final for row in [*fills, *legs])
+
+
+def _conclude(story: Story) -> bool:
+    """Print every comparison and whether it held."""
+    table = Table(title="what the exchange's ledger says, and what Holdfast says")
+    table.title_justify = "left"
+    for column in ("", "claim", "exchange", "Holdfast"):
+        table.add_column(column, overflow="fold")
+    for claim in story.claims:
+        mark = "[green]✔[/green]" if claim.holds else "[red]✘[/red]"
+        table.add_row(mark, claim.words, claim.exchange, claim.engine)
+    story.console.print()
+    story.console.print(table)
+    broken = sum(not claim.holds for claim in story.claims)
+    if broken:
+        story.console.print(f"[red]{broken} of {len(story.claims)} claims do not hold[/red]")
+    else:
+        words = f"all {len(story.claims)} claims hold"
+        story.console.print(f"[green]{words}[/green]", highlight=False)
+    return broken == 0
+
+
+async def _look_around(story: Story, folder: Path, *, fast: bool) -> None:
+    """Leave the addresses; on a terminal, leave everything up until Enter."""
+    story.console.print()
+    for what, where in addresses(story.stage.endpoints).items():
+        story.console.print(f"  {what:20} {where}", highlight=False)
+    again = f"holdfast up --data-dir {folder}"
+    if fast or not sys.stdin.isatty():
+        story.console.print(f"\nto look around: [bold]{again}[/bold]", highlight=False)
+        return
+    story.console.print("\nlook around; [bold]Enter[/bold] stops everything", highlight=False)
+    await asyncio.to_thread(sys.stdin.readline)
+    story.console.print(f"to come back: [bold]{again}[/bold]", highlight=False)

@@ -1,0 +1,59 @@
+"""What every worker process does: connect until it works, poll, and leave in good order."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.failures import FailureTranslator
+from infra.settings import Settings
+from infra.temporal import connect
+from workflows.registry import RUNNER, WORKFLOWS
+
+log = logging.getLogger(__name__)
+
+CONNECT_PAUSE_SECONDS: Final = 0.3
+# A workflow cached by a worker that died is given to another after this long; too short only
+# costs a replay (docs/decisions/0006).
+STICKY: Final = timedelta(milliseconds=500)
+GRACE: Final = timedelta(seconds=8)  # less than a supervisor waits before it kills
+
+
+async def connected(settings: Settings) -> Client:
+    """Return a client once the Temporal server answers; it may come up later than we do."""
+    is_told = False
+    while True:
+        try:
+            return await connect(settings.temporal)
+        except RuntimeError as error:
+            if not is_told:
+                log.warning("temporal.unreachable", extra={"why": str(error)})
+                is_told = True
+            await asyncio.sleep(CONNECT_PAUSE_SECONDS)
+
+
+async def serve_queue(client: Client, queue: str, activities: Sequence[Callable[..., Any]]) -> None:
+    """Poll a task queue until the process is told to end; work under way is finished first."""
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, ending.set)
+    worker = Worker(
+        client,
+        task_queue=queue,
+        workflows=WORKFLOWS[queue],
+        activities=activities,
+        workflow_runner=RUNNER,
+        interceptors=[FailureTranslator()],
+        sticky_queue_schedule_to_start_timeout=STICKY,
+        graceful_shutdown_timeout=GRACE,
+    )
+    async with worker:
+        log.info("worker.polling", extra={"queue": queue})
+        await ending.wait()
+    log.info("worker.ended", extra={"queue": queue})

@@ -1,0 +1,87 @@
+"""The streams worker: the eyes of every account, and the list of markets."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Final
+
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+
+from domain.errors import HoldfastError
+from infra.clock import utc_now
+from infra.settings import Settings
+from workers.process import connected, serve_queue
+from workers.wiring import Parts, assemble, market_source, stream_activities
+from workflows.follow_account import FollowAccount, RefreshMarkets
+from workflows.options import STREAMS, WORKFLOW_TASK_TIMEOUT
+
+log = logging.getLogger(__name__)
+
+MARKETS: Final = "markets-refresh"
+REFRESH_EVERY: Final = timedelta(seconds=60)
+FIRST_LIST_SECONDS: Final = 5.0
+
+
+async def run_streams(settings: Settings) -> None:
+    """Follow every configured account and keep the list of markets, until told to end."""
+    client = await connected(settings)
+    parts = assemble(settings, client, "streams")
+    listing = asyncio.create_task(_list_markets(parts))
+    await asyncio.wait({listing}, timeout=FIRST_LIST_SECONDS)
+    await _begin(client, parts)
+    eyes = stream_activities(parts)
+    await serve_queue(client, STREAMS, [eyes.follow_account, eyes.refresh_markets])
+    listing.cancel()
+
+
+async def _list_markets(parts: Parts) -> None:
+    """Read the list of markets before the schedule's first turn; a failure keeps the last one."""
+    try:
+        markets = await market_source(parts).markets()
+        await parts.markets.replace(markets, utc_now())
+    except HoldfastError as error:
+        log.warning("markets.not_listed", extra={"why": str(error)})
+
+
+async def _begin(client: Client, parts: Parts) -> None:
+    """Start what runs for good; what runs already is left alone."""
+    for account_id in parts.accounts:
+        await client.start_workflow(
+            FollowAccount.run,
+            account_id,
+            id=f"stream-{account_id}",
+            task_queue=STREAMS,
+            task_timeout=WORKFLOW_TASK_TIMEOUT,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            static_summary=f"user channel of {account_id}",
+        )
+    try:
+        await client.create_schedule(MARKETS, _every_minute())
+    except ScheduleAlreadyRunningError:
+        log.debug("schedule.known", extra={"schedule": MARKETS})
+
+
+def _every_minute() -> Schedule:
+    """Return the schedule of the market list: late is skipped, two at once never run."""
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            RefreshMarkets.run, id=MARKETS, task_queue=STREAMS, task_timeout=WORKFLOW_TASK_TIMEOUT
+        ),
+        spec=ScheduleSpec(
+            intervals=[ScheduleIntervalSpec(every=REFRESH_EVERY)], jitter=timedelta(seconds=5)
+        ),
+        policy=SchedulePolicy(
+            overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(seconds=10)
+        ),
+    )

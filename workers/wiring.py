@@ -1,0 +1,174 @@
+"""The only file that puts an adapter behind a port."""
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+
+from activities.orders import Desk, OrderActivities
+from activities.signals import SignalActivities
+from activities.streams import Feed, StreamActivities
+from activities.trades import Recorder
+from domain.errors import InvalidInputError
+from domain.market import Market
+from domain.risk import Limits
+from infra.clock import utc_now
+from infra.exchanges.polymarket.accounts import open_accounts, user_stream
+from infra.exchanges.polymarket.client import PolymarketAccount
+from infra.exchanges.polymarket.connection import Connection, pooled_client
+from infra.exchanges.polymarket.registry import GammaMarkets, market_of_clob
+from infra.failpoints import Failpoints, from_environment
+from infra.settings import LimitSettings, Settings
+from infra.store.accounts import Account, Accounts
+from infra.store.database import open_database
+from infra.store.fills import Fills
+from infra.store.markets import Markets
+from infra.store.orders import Orders
+from infra.store.sealing import Cipher
+from infra.store.signals import Signals
+from infra.temporal_workflows import TemporalWorkflows
+
+UNREADABLE_KEY: Final = "A" * 43 + "="  # of a role that never opens or seals signed bytes
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything behind the ports of one process."""
+
+    settings: Settings
+    engine: AsyncEngine
+    accounts: dict[str, PolymarketAccount]
+    orders: Orders
+    fills: Fills
+    markets: Markets
+    signals: Signals
+    rows: Accounts
+    workflows: TemporalWorkflows
+    failpoint: Failpoints
+
+    def recorder(self, account_id: str) -> Recorder:
+        """Return the one way in which an account's trades are recorded."""
+        return Recorder(
+            account_id=account_id,
+            exchange=self.accounts[account_id],
+            fills=self.fills,
+            workflows=self.workflows,
+            clock=utc_now,
+        )
+
+    async def ensure_accounts(self) -> None:
+        """Give every configured account its row; one that has a row keeps its state."""
+        for account_id, account in self.settings.accounts.items():
+            row = Account(
+                id=account_id, wallet=account.wallet, signature_type=account.signature_type
+            )
+            await self.rows.ensure(row, utc_now())
+
+
+def assemble(settings: Settings, client: Client, role: str) -> Parts:
+    """Return the parts of one process.
+
+    Raises:
+        InvalidInputError: an account's keys and addresses do not belong together.
+        SettingsError: a key is malformed.
+    """
+    engine = open_database(
+        settings.database_url.get_secret_value(), application_name=f"holdfast-{role}"
+    )
+    markets = Markets(engine)
+    failpoint = from_environment(os.environ)
+    key = settings.storage_key.get_secret_value() if settings.storage_key else UNREADABLE_KEY
+    return Parts(
+        settings=settings,
+        engine=engine,
+        accounts=open_accounts(settings, _lookup(settings, markets)),
+        orders=Orders(engine, Cipher(key)),
+        fills=Fills(engine, failpoint),
+        markets=markets,
+        signals=Signals(engine),
+        rows=Accounts(engine),
+        workflows=TemporalWorkflows(client),
+        failpoint=failpoint,
+    )
+
+
+def order_activities(parts: Parts) -> OrderActivities:
+    """Return the activities of an order's life."""
+    limits = {name: account.limits for name, account in parts.settings.accounts.items()}
+    return OrderActivities(
+        desks={
+            name: Desk(exchange=account, limits=_limits(limits[name]))
+            for name, account in parts.accounts.items()
+        },
+        orders=parts.orders,
+        fills=parts.fills,
+        markets=parts.markets,
+        signals=parts.signals,
+        clock=utc_now,
+        failpoint=parts.failpoint,
+    )
+
+
+def signal_activities(parts: Parts) -> SignalActivities:
+    """Return the activities of signals that are not a single entry."""
+    return SignalActivities(
+        orders=parts.orders, fills=parts.fills, markets=parts.markets, workflows=parts.workflows
+    )
+
+
+def stream_activities(parts: Parts) -> StreamActivities:
+    """Return the long-running eyes."""
+    exchange = parts.settings.exchange
+    return StreamActivities(
+        feeds={
+            name: Feed(exchange=account, stream=user_stream(exchange, account))
+            for name, account in parts.accounts.items()
+        },
+        orders=parts.orders,
+        fills=parts.fills,
+        markets=parts.markets,
+        market_source=market_source(parts),
+        workflows=parts.workflows,
+        clock=utc_now,
+    )
+
+
+def market_source(parts: Parts) -> GammaMarkets:
+    """Return where the list of markets is read; what is held is listed even when closed."""
+    exchange = parts.settings.exchange
+
+    async def held() -> set[str]:
+        conditions: set[str] = set()
+        for account_id in parts.accounts:
+            for token_id in await parts.fills.open_tokens(account_id):
+                market, _ = await parts.markets.find(token_id, None)
+                conditions.add(market.condition_id)
+        return conditions
+
+    gamma = Connection(pooled_client(exchange.gamma_url))
+    return GammaMarkets(gamma, Connection(pooled_client(exchange.clob_url)), held)
+
+
+def _lookup(settings: Settings, markets: Markets) -> Callable[[str], Awaitable[Market]]:
+    """Return how a market is found by its condition id: listed, or asked of the exchange."""
+    clob = Connection(pooled_client(settings.exchange.clob_url))
+
+    async def lookup(condition_id: str) -> Market:
+        try:
+            return await markets.by_condition(condition_id)
+        except InvalidInputError:
+            return await market_of_clob(clob, condition_id)
+
+    return lookup
+
+
+def _limits(settings: LimitSettings) -> Limits:
+    """Return the limits that entries are held to."""
+    return Limits(
+        max_order_notional_usd=settings.max_order_notional_usd,
+        max_market_exposure_usd=settings.max_market_exposure_usd,
+        max_open_orders=settings.max_open_orders,
+    )
