@@ -34,7 +34,7 @@ install:
 		--no-deps --no-build-isolation -e .; \
 	echo "$(WANTED)" > $(STAMP)
 
-# The story of README, on a throw-away stack: about a minute.
+# The story of README, on a throw-away stack.
 demo: install
 	$(BIN)/holdfast demo
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from temporalio import activity
 
 from domain.errors import InvalidInputError
-from domain.ids import position_workflow_id, signal_workflow_id
+from domain.ids import position_id, position_workflow_id, signal_workflow_id
 from domain.ports import FillStore, MarketStore, OrderStore, Workflows
 from domain.signal import Action, CancelRequest, PositionTask, SignalTask, order_request
 from domain.sizing import Denied
@@ -48,7 +48,7 @@ class SignalActivities:
         request = order_request(task, owner)
         leg = replace(
             request,
-            intent_id=f"{request.intent_id}-{token_id}",
+            intent_id=f"{request.intent_id}-{position_id(task.account_id, token_id)}",
             market=token_id,
             outcome=None,
             reply_to=signal_workflow_id(task.signal_id),

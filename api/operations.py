@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Body
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError
 
 from api.keys import MayOperate
 from api.parts import Shared
@@ -54,7 +55,7 @@ async def _cancel(
     try:
         async with asyncio.timeout(ACCEPT_SECONDS):
             is_taken = await TemporalWorkflows(parts.temporal).cancel_order(workflow_id, request)
-    except TimeoutError as error:
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         raise UnavailableError(f"no worker has taken the cancel of {order_hash} yet") from error
     if not is_taken:
         raise Problem(409, "not_worked", f"no workflow works this order now ({workflow_id})")

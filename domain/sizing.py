@@ -126,10 +126,13 @@ def worst_price(side: Side, price: Decimal, tick: Decimal) -> Decimal:
     return (price / tick).to_integral_value(rounding=rounding) * tick
 
 
-def bounded_price(side: Side, price: Decimal, tick: Decimal) -> Decimal:
+def bounded_price(side: Side, price: Decimal, tick: Decimal) -> Decimal | Denied:
     """Return the sender's own worst price on the market's grid, never beyond it."""
     rounding = ROUND_FLOOR if side is Side.BUY else ROUND_CEILING
     on_grid = (price / tick).to_integral_value(rounding=rounding) * tick
+    if (on_grid < tick) if side is Side.BUY else (on_grid > 1 - tick):
+        words = f"no price between {tick} and {1 - tick} is as good as {price}"
+        return Denied(rule="price_off_tick", words=words)
     return min(max(on_grid, tick), 1 - tick)
 
 

@@ -1,8 +1,9 @@
 """Named instants at which a test may stop this process: no-ops unless the environment names them.
 
 `HOLDFAST_FAILPOINT="name[@nth]=kill9|raise|sleep:SECONDS|hang"`, several separated by commas.
-With `HOLDFAST_FAILPOINT_DIR` each fires once over all processes and restarts, and leaves a file
-named after itself there, so that a test can prove that it was reached.
+A value `@FILE` is read from that file at every pass, so that a test can arm one point after the
+other. With `HOLDFAST_FAILPOINT_DIR` each fires once over all processes and restarts, and leaves a
+file named after itself there, so that a test can prove that it was reached.
 """
 
 import asyncio
@@ -35,34 +36,46 @@ NAMES = frozenset(
 )
 
 
+Armed = Mapping[str, tuple[int, str]]  # name: the pass at which it fires, and what it does
+
+
 @dataclass
 class Failpoints:
-    """The failpoints armed in this process.
+    """The failpoints of this process.
 
     Args:
-        armed: action by name, with the pass at which it fires.
+        value: what the environment says; empty arms none.
         marks: folder where a fired failpoint leaves its name; None fires every time.
     """
 
-    armed: Mapping[str, tuple[int, str]]
+    value: str
     marks: Path | None
     _passes: dict[str, int] = field(default_factory=dict[str, int])
 
+    def __post_init__(self) -> None:
+        """Refuse a misspelling at once: a test must not pass by one."""
+        self._armed = None if self.value.startswith("@") else armed(self.value)
+
     async def __call__(self, name: str) -> None:
         """Pass, or do what the environment asked for at this point."""
-        if name not in self.armed:
+        if not self.value:
             return
-        nth, action = self.armed[name]
+        points = self._armed
+        if points is None:
+            points = armed(await asyncio.to_thread(Path(self.value[1:]).read_text))
+        if name not in points:
+            return
+        nth, action = points[name]
         self._passes[name] = self._passes.get(name, 0) + 1
-        if self._passes[name] != nth or not self._claims(name):
+        if self._passes[name] < nth or not self._claims(name, nth):
             return
         log.warning("failpoint.fired", extra={"failpoint": name, "action": action})
         await _act(action)
 
-    def _claims(self, name: str) -> bool:
-        """Tell whether this process is the first to fire `name`."""
+    def _claims(self, name: str, nth: int) -> bool:
+        """Tell whether `name` has not fired yet, in this process or with marks in any."""
         if self.marks is None:
-            return True
+            return self._passes[name] == nth
         try:
             (self.marks / name).touch(exist_ok=False)
         except FileExistsError:
@@ -82,20 +95,30 @@ async def _act(action: str) -> None:
         await asyncio.sleep(float(action.removeprefix("sleep:")))
 
 
-def from_environment(environment: Mapping[str, str]) -> Failpoints:
-    """Return the failpoints that `environment` arms.
+def armed(value: str) -> Armed:
+    """Return the failpoints that `value` arms.
 
     Raises:
-        ValueError: a name or action that does not exist; a test must not pass by a misspelling.
+        ValueError: a name or action that does not exist.
     """
-    armed: dict[str, tuple[int, str]] = {}
-    for entry in filter(None, environment.get("HOLDFAST_FAILPOINT", "").split(",")):
+    points: dict[str, tuple[int, str]] = {}
+    for entry in filter(None, value.strip().split(",")):
         place, _, action = entry.partition("=")
         name, _, nth = place.strip().partition("@")
         if name not in NAMES:
             raise ValueError(f"HOLDFAST_FAILPOINT: {name!r} is not one of {sorted(NAMES)}")
         if action not in {"kill9", "raise", "hang"} and not action.startswith("sleep:"):
             raise ValueError(f"HOLDFAST_FAILPOINT: {action!r} is no kill9, raise, hang or sleep:S")
-        armed[name] = (int(nth or 1), action)
+        points[name] = (int(nth or 1), action)
+    return points
+
+
+def from_environment(environment: Mapping[str, str]) -> Failpoints:
+    """Return the failpoints of a process with this environment.
+
+    Raises:
+        ValueError: it names a failpoint or an action that does not exist.
+    """
     folder = environment.get("HOLDFAST_FAILPOINT_DIR")
-    return Failpoints(armed=armed, marks=Path(folder) if folder else None)
+    value = environment.get("HOLDFAST_FAILPOINT", "")
+    return Failpoints(value=value, marks=Path(folder) if folder else None)

@@ -86,7 +86,7 @@ def lines_with(pattern: re.Pattern[str]) -> list[str]:
     found: list[str] = []
     for path in texts():
         if path not in VENDORED:
-            for number, line in enumerate(path.read_text().splitlines(), start=1):
+            for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
                 if pattern.search(line):
                     found.append(f"{place(path)}:{number}: {line.strip()}")
     return found

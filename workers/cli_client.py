@@ -40,7 +40,15 @@ class CommandError(HoldfastError):
 
 
 class UnreachableError(CommandError):
-    """Nothing answers at the address; asking again may help."""
+    """Nothing answers at the address; asking again may help.
+
+    Attributes:
+        fact: the same without advice.
+    """
+
+    def __init__(self, fact: str) -> None:
+        super().__init__(f"{fact}: `holdfast up` starts the stack, `holdfast doctor` looks")
+        self.fact = fact
 
 
 @dataclass(frozen=True)
@@ -91,10 +99,8 @@ class Caller:
             return self._exchange(method, target, payload)
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise UnreachableError(
-                f"nothing answers at {self.url} ({_reason(error)}): is the stack running? "
-                "`holdfast up` starts it, `holdfast doctor` looks"
-            ) from None
+            words = f"nothing answers at {self.url} ({_reason(error)})"
+            raise UnreachableError(words) from None
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -1,7 +1,6 @@
 """Which columns each kind of row shows to people."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from rich.text import Text
@@ -14,25 +13,29 @@ from workers.cli_tables import (
     Column,
     elastic,
     market,
+    middle_out,
     moment,
     money,
     number,
     of,
     right,
+    roomy,
     short,
     state,
     trimmed,
 )
+from workers.cli_telling import told
 
-TOLD_ELSEWHERE: Final = frozenset(
-    {"order_hash", "intent_id", "account_id", "token_id", "condition_id", "workflow_id"}
-    | {"trace_id", "signal_id", "trade_id"}
-)
-DECIMAL: Final = re.compile(r"-?\d+\.\d+", re.ASCII)  # ids are whole numbers: left alone
+OUTCOME: Final = 10
+OUTCOMES: Final = 16
 
 
 def _cents(value: Any) -> Text:
     return number(value, 2)
+
+
+def _outcome(value: Any) -> Text:
+    return Text(middle_out(str(value or ""), OUTCOME))
 
 
 def _tick(value: Any) -> Text:
@@ -51,12 +54,21 @@ def _filled(row: Row) -> Text:
 
 def _outcomes(row: Row) -> Text:
     tokens = cast("Sequence[Mapping[str, Any]]", row.get("tokens") or ())
-    return Text(printable("/".join(str(token["outcome"]) for token in tokens)))
+    return Text(middle_out("/".join(str(token["outcome"]) for token in tokens), OUTCOMES))
 
 
-def _prices(row: Row) -> Text:
-    """Return stop-loss and take-profit as one word."""
-    stop, profit = trimmed(row.get("prix_sl")), trimmed(row.get("prix_tp"))
+def _wished(row: Row) -> Text:
+    """Return the stop-loss and take-profit a signal asked for."""
+    return _pair(row.get("prix_sl"), row.get("prix_tp"))
+
+
+def _protection(row: Row) -> Text:
+    """Return the stop-loss and take-profit a position has."""
+    return _pair(row.get("current_sl"), row.get("current_tp"))
+
+
+def _pair(stop_loss: Any, take_profit: Any) -> Text:
+    stop, profit = trimmed(stop_loss), trimmed(take_profit)
     return Text(f"{stop or '-'}/{profit or '-'}" if stop or profit else "")
 
 
@@ -67,90 +79,68 @@ def _subject(row: Row) -> Text:
 
 
 def _detail(row: Row) -> Text:
-    return Text(told(row.get("detail")))
-
-
-def told(detail: Any) -> str:
-    """Return an event's detail as `field=value` words, numbers trimmed."""
-    return printable(" ".join(f"{name}={_value(value)}" for name, value in _flat(detail)))
-
-
-def _flat(detail: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the fields of a detail and of what lies inside, but for names told elsewhere."""
-    if not isinstance(detail, Mapping):
-        return
-    for name, value in cast("Mapping[str, Any]", detail).items():
-        if isinstance(value, Mapping):
-            yield from _flat(value)
-        elif value is not None and name not in TOLD_ELSEWHERE:
-            yield name, value
-
-
-def _value(value: Any) -> str:
-    text = str(value)
-    return trimmed(text, 6) if DECIMAL.fullmatch(text) else text
+    return Text(told(row), no_wrap=True, overflow="ellipsis")
 
 
 COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
     "signals": (
         of("id", "id", short),
         of("received", "received_at", moment),
-        of("source", "source"),
+        roomy(of("source", "source")),
         of("action", "action"),
-        Column(title="SL/TP", show=_prices),
+        Column(title="SL/TP", show=_wished),
         of("status", "status", state),
         elastic("reason", "reason"),
     ),
     "orders": (
         of("order", "order_hash", short),
-        of("created", "created_at", moment),
+        roomy(of("created", "created_at", moment)),
         of("side", "side", state),
-        of("type", "type"),
+        roomy(of("type", "type")),
         market(),
-        of("outcome", "outcome"),
+        of("outcome", "outcome", _outcome),
         right("price", "price"),
         Column(title="filled", show=_filled, justify="right"),
         of("state", "state", state),
     ),
     "fills": (
-        of("trade", "trade_id", short),
+        roomy(of("trade", "trade_id", short)),
         of("order", "order_hash", short),
         of("matched", "matched_at", moment),
         of("side", "side", state),
         market(),
-        of("outcome", "outcome"),
+        of("outcome", "outcome", _outcome),
         right("size", "size"),
         right("price", "price"),
-        right("fee", "fee"),
+        roomy(right("fee", "fee")),
         of("status", "status", state),
     ),
     "positions": (
         of("id", "id", short),
         market(),
-        of("outcome", "outcome"),
+        of("outcome", "outcome", _outcome),
         of("status", "status", state),
         right("size", "size"),
-        right("average", "average_price"),
+        roomy(right("average", "average_price")),
         right("now", "current_price"),
-        right("open P&L", "unrealised_pnl", money),
+        right("open", "unrealised_pnl", money),
         right("realised", "realised_pnl_average", money),
-        right("SL", "current_sl"),
-        right("TP", "current_tp"),
+        Column(title="SL/TP", show=_protection),
     ),
     "events": (
         of("at", "at", moment),
         of("what", "kind"),
         Column(title="to", show=_subject),
-        of("who", "who"),
+        roomy(of("who", "who")),
         Column(title="detail", show=_detail, is_elastic=True),
     ),
     "markets": (
-        Column(title="slug", show=lambda row: Text(printable(str(row["slug"]))), is_elastic=True),
+        elastic("slug", "slug"),
         Column(title="outcomes", show=_outcomes),
         right("tick", "tick_size", _tick),
-        right("minimum", "min_size"),
+        right("min", "min_size"),
         of("neg-risk", "neg_risk", _yes),
-        of("takes orders", "accepting_orders", _yes),
+        of("open", "accepting_orders", _yes),
     ),
     "accounts": (
         of("id", "id"),
@@ -162,11 +152,11 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
     "pnl": (
         of("id", "id", short),
         market(),
-        of("outcome", "outcome"),
+        of("outcome", "outcome", _outcome),
         right("size", "size"),
         right("open", "unrealised_pnl", money),
         right("realised avg", "realised_pnl_average", money),
         right("realised FIFO", "realised_pnl_fifo", money),
-        right("fees", "fees_usd", _cents),
+        roomy(right("fees", "fees_usd", _cents)),
     ),
 }

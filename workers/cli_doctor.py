@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from infra.telemetry import printable
@@ -35,7 +36,7 @@ GIGABYTE: Final = 1_000_000_000
 LEAST_FREE: Final = 1 * GIGABYTE
 ENOUGH_FREE: Final = 5 * GIGABYTE
 MARKS: Final = {"green": "ok", "yellow": "look", "red": "fault"}
-INDENT: Final = 6
+WIDEST_MARK: Final = max(map(len, MARKS.values()))
 
 Check = Callable[[Stack], Iterator[Finding]]
 
@@ -128,14 +129,19 @@ def _machine(folder: Path) -> Iterator[Finding]:
 
 def _show(findings: list[Finding], counts: Counter[str], screen: Console) -> None:
     """Print the findings, each with its remedy below it."""
+    table = Table(box=None, padding=(0, 1, 0, 0), show_header=False)
+    table.add_column(justify="right")
+    table.add_column(min_width=WIDEST_MARK)
+    table.add_column(ratio=1)
     for number, finding in enumerate(findings, 1):
-        line = Text(f"{number:>3}. ").append(
-            f"{MARKS[finding.level]:<6}", style=STATE_STYLES[finding.level]
+        line = Text(f"{finding.check}: ", style="bold").append(
+            printable(finding.detail), "not bold"
         )
-        line.append(f"{finding.check}: ", style="bold").append(printable(finding.detail))
-        screen.print(line)
         if finding.remedy:
-            screen.print(Text(f"{'':{INDENT}}→ {printable(finding.remedy)}", style="cyan"))
+            line.append(f"\n→ {printable(finding.remedy)}", style="cyan")
+        mark = Text(MARKS[finding.level], style=STATE_STYLES[finding.level])
+        table.add_row(f"{number}.", mark, line)
+    screen.print(table)
     totals = ", ".join(f"{counts[level]} {level}" for level in MARKS if counts[level])
     screen.print(Text(totals, style="bold"))
 

@@ -10,19 +10,21 @@ from rich.text import Text
 
 from infra.telemetry import printable
 from workers.cli_client import Row
-from workers.cli_columns import COLUMNS, told
+from workers.cli_columns import COLUMNS
 from workers.cli_tables import (
     BAD,
     GOOD,
     OVER,
     STATE_STYLES,
-    drawn,
+    Rows,
     exact_moment,
     money,
     plain,
+    plain_table,
     short,
     trimmed,
 )
+from workers.cli_telling import told
 
 SUMS: Final = {
     "realised_pnl_average": "realised, by average price",
@@ -40,7 +42,7 @@ def status(_: Namespace, document: Any) -> RenderableType:
         lines.append(Text(f"{waiting} signals wait to be taken up", style=BAD))
     return Group(
         _parts(document.get("parts") or {}),
-        drawn(COLUMNS["accounts"], document.get("accounts") or []),
+        Rows(COLUMNS["accounts"], document.get("accounts") or []),
         *lines,
     )
 
@@ -52,22 +54,25 @@ def pnl(args: Namespace, document: Any) -> RenderableType:
     rows = items[: args.limit] if args.limit else items
     if not rows:
         return Text("nothing was traded yet", style=OVER)
-    return Group(drawn(COLUMNS["pnl"], rows), *map(_sum, totals))
+    return Group(Rows(COLUMNS["pnl"], rows), *map(_sum, totals))
 
 
 def story(args: Namespace, document: Any) -> RenderableType:
     """Return the story behind an id: what it is, where it is seen, then step by step."""
-    head = Text(f"{document['kind']} ", style="bold").append(printable(str(document["id"])))
+    head = (
+        Text().append(f"{document['kind']} ", style="bold").append(printable(str(document["id"])))
+    )
     head.append(f"\ntrace    {printable(str(document['trace_id'] or 'none'))}", style=OVER)
     for link in document["workflows"]:
         head.append(f"\nworkflow {printable(str(link['url'] or link['workflow_id']))}", style=OVER)
     tables = [
-        drawn(COLUMNS[kind], document[kind], kind)
+        Rows(COLUMNS[kind], document[kind], kind)
         for kind in ("signals", "orders", "fills", "positions")
         if document[kind]
     ]
     steps = document["timeline"]
-    return Group(head, *tables, _steps(steps[-args.limit :] if args.limit else steps))
+    tables.append(_steps(steps[-args.limit :] if args.limit else steps))
+    return Group(head, *(part for table in tables for part in ("", table)))
 
 
 def _parts(parts: Mapping[str, str]) -> Text:
@@ -81,7 +86,7 @@ def _parts(parts: Mapping[str, str]) -> Text:
 
 def _counted(kind: str, counts: Mapping[str, int]) -> Text:
     """Return how many rows of a kind there are, by state."""
-    line = Text(f"{kind:<10}", style="bold")
+    line = Text().append(f"{kind:<10}", style="bold")
     for one, count in sorted(counts.items()):
         line.append(f"{count} ").append(printable(one), style=STATE_STYLES.get(one, ""))
         line.append("  ")
@@ -90,23 +95,24 @@ def _counted(kind: str, counts: Mapping[str, int]) -> Text:
 
 def _sum(total: Row) -> Text:
     """Return an account's earnings on one line."""
-    line = Text(f"account {printable(str(total['account_id']))}: ", style="bold")
+    line = Text().append(f"account {printable(str(total['account_id']))}: ", style="bold")
     for name, words in SUMS.items():
-        line.append(f"{words} ", style="not bold").append_text(money(total.get(name))).append("  ")
-    line.append(f"fees {trimmed(total.get('fees_usd'), 2)}", style="not bold")
+        line.append(f"{words} ").append_text(money(total.get(name))).append("  ")
+    line.append(f"fees {trimmed(total.get('fees_usd'), 2)}")
     unpriced = int(total.get("unpriced") or 0)
     return line.append(f"  {unpriced} not priced now", style=BAD) if unpriced else line
 
 
 def _steps(steps: Iterable[Row]) -> Table:
     """Return what happened, step by step; long words are folded, not cut."""
-    table = Table(box=None, pad_edge=False, title="story", title_justify="left", show_header=False)
+    table = plain_table("story")
+    table.show_header = False
     for _ in range(3):
         table.add_column(no_wrap=True)
     table.add_column(overflow="fold", ratio=1)
     for step in steps:
         detail = Text(f"{step['who']}: " if step.get("who") else "", style=OVER)
-        detail.append(told(step.get("detail")))
+        detail.append(told(step))
         what = plain(step["kind"])
         table.add_row(exact_moment(step["at"]), what, short(step["subject_id"]), detail)
     return table

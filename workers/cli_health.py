@@ -28,7 +28,7 @@ def api_readiness(stack: Stack) -> Iterator[Finding]:
     try:
         answer = stack.api.ask("GET", "/readyz")
     except UnreachableError as error:
-        yield red("API", str(error), f"start `holdfast up`, or read {logs}")
+        yield red("API", error.fact, f"start `holdfast up`, or read {logs}")
         return
     yield green("API", f"{stack.api.url} answers")
     parts = _parts(answer)
@@ -48,7 +48,7 @@ def exchange_clock(stack: Stack) -> Iterator[Finding]:
         with Caller(url, timeout_seconds=PATIENCE_SECONDS) as exchange:
             alive, told = exchange.ask("GET", "/ok"), exchange.ask("GET", "/time")
     except UnreachableError as error:
-        yield red("exchange", str(error), "orders wait; see status.polymarket.com or the paper log")
+        yield red("exchange", error.fact, "orders wait; see status.polymarket.com or the paper log")
         return
     if not alive.is_good:
         yield red("exchange", f"{url}/ok answers {alive.status}: {alive.words}", "wait, look again")

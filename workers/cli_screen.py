@@ -14,7 +14,7 @@ from workers.cli_columns import COLUMNS
 from workers.cli_drawings import DRAWINGS
 from workers.cli_read import WATCH_SECONDS, fetch
 from workers.cli_stack import Stack, found_stack
-from workers.cli_tables import console, drawn
+from workers.cli_tables import Rows, console
 
 ROWS_SHOWN: Final = 30  # a screenful; --limit shows more
 
@@ -49,7 +49,7 @@ def _listed(args: Namespace, rows: Sequence[Row]) -> RenderableType:
     """Return the table of `rows`, and where it stops short, how to see more."""
     if not rows:
         return Text(f"no {args.verb} yet", style="dim")
-    table = drawn(COLUMNS[args.verb], rows)
+    table = Rows(COLUMNS[args.verb], rows)
     if args.limit or len(rows) < ROWS_SHOWN:
         return table
     return Group(table, Text(f"the first {len(rows)}; --limit N shows more", style="dim"))

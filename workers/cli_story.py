@@ -44,16 +44,18 @@ def story(stack: Stack, given: str) -> Any:
 def timeline(document: Mapping[str, Any]) -> list[Row]:
     """Return what happened, oldest first: the arrival of each signal, then the events."""
     events: list[Row] = document["events"]
+    known = {step["subject_id"] for step in events if step["kind"] == ARRIVAL}
     arrivals = [
         {
             "at": signal["received_at"],
             "kind": ARRIVAL,
             "subject_kind": "signal",
             "subject_id": signal["id"],
-            "who": signal["source"],
-            "detail": {name: signal.get(name) for name in ("action", "raw_payload")},
+            "who": None,
+            "detail": {name: signal.get(name) for name in ("source", "action")},
         }
         for signal in document["signals"]
+        if signal["id"] not in known  # an order's events do not go back so far
     ]
     # Of two at the same moment the arrival comes first; events are in order already.
     return sorted([*arrivals, *events], key=lambda step: datetime.fromisoformat(step["at"]))

@@ -1,13 +1,15 @@
 """How rows look to people: tables that fit 100 columns, states coloured, numbers trimmed."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal
 
-from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +19,7 @@ from workers.cli_client import Row
 
 COLUMNS_OF_A_PIPE: Final = 100
 SHORT_ID: Final = 8
-SLUG: Final = 26
+SLUG: Final = 12
 ELLIPSIS: Final = "…"
 
 GOOD: Final = "green"
@@ -45,21 +47,22 @@ class Column:
     """One column: its title and what it shows of a row.
 
     Attributes:
-        is_elastic: it gives way, with an ellipsis, where the terminal is narrow.
+        is_elastic: it gives way where the terminal is narrow: folded, or cut if its text says so.
+        least_width: of the terminal; in a narrower one the column is left out.
     """
 
     title: str
-    show: Callable[[Row], Text]
+    show: Callable[[Row], RenderableType]
     justify: Literal["left", "right"] = "left"
     is_elastic: bool = False
+    least_width: int = 0
 
 
-def console(*, is_error: bool = False) -> Console:
+def console() -> Console:
     """Return the terminal, or a page of 100 columns where output goes into a pipe."""
-    made = Console(stderr=is_error, highlight=False, markup=False)
-    if not made.is_terminal:
-        made = Console(stderr=is_error, highlight=False, markup=False, width=COLUMNS_OF_A_PIPE)
-    return made
+    is_pipe = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    width = COLUMNS_OF_A_PIPE if is_pipe else None
+    return Console(highlight=False, markup=False, width=width)
 
 
 def plain(value: Any) -> Text:
@@ -86,10 +89,26 @@ def shortened(identity: str) -> str:
 
 def middle_out(text: str, widest: int) -> str:
     """Return `text` in at most `widest` characters, its middle left out."""
+    text = printable(text)
     if len(text) <= widest:
         return text
     tail = (widest - 1) * 2 // 5
-    return f"{text[: widest - 1 - tail]}{ELLIPSIS}{text[-tail:]}"
+    return f"{text[: widest - 1 - tail]}{ELLIPSIS}{text[len(text) - tail :]}"
+
+
+@dataclass(frozen=True)
+class Slug:
+    """A name that loses its middle where there is no room: slugs differ at their ends."""
+
+    text: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield as much as there is room for."""
+        yield Text(middle_out(self.text, options.max_width), no_wrap=True)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Return how narrow it may become, and how wide it would like to be."""
+        return Measurement(min(SLUG, len(self.text)), min(len(self.text), options.max_width))
 
 
 def number(value: Any, places: int = 4) -> Text:
@@ -147,30 +166,57 @@ def right(title: str, name: str, show: Callable[[Any], Text] = number) -> Column
 
 
 def elastic(title: str, name: str) -> Column:
-    """Return a column of text that gives way where the terminal is narrow."""
+    """Return a column of text that is folded where the terminal is narrow."""
     return Column(title=title, show=lambda row: plain(row.get(name)), is_elastic=True)
 
 
-def market(title: str = "market", name: str = "market_slug") -> Column:
-    """Return a column that names a market, shortened in the middle."""
-    return Column(title=title, show=lambda row: plain(middle_out(str(row.get(name) or ""), SLUG)))
+def market() -> Column:
+    """Return the column that names a market."""
+    return Column(
+        title="market", show=lambda row: Slug(str(row.get("market_slug") or "")), is_elastic=True
+    )
 
 
-def drawn(columns: Iterable[Column], rows: Iterable[Row], title: str | None = None) -> Table:
-    """Return the table of `rows`."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    shown = tuple(columns)
-    for column in shown:
-        table.add_column(
-            column.title,
-            justify=column.justify,
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=6 if column.is_elastic else None,
-        )
-    for row in rows:
-        table.add_row(*(column.show(row) for column in shown))
-    return table
+def roomy(column: Column) -> Column:
+    """Return the same column, left out where the terminal is narrower than 100 columns."""
+    return replace(column, least_width=COLUMNS_OF_A_PIPE)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as a table that takes the width there is."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    title: str | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table."""
+        table = plain_table(self.title)
+        shown = [one for one in self.columns if one.least_width <= options.max_width]
+        for column in shown:
+            table.add_column(
+                Text(column.title, no_wrap=True),
+                justify=column.justify,
+                no_wrap=not column.is_elastic,
+                overflow="fold" if column.is_elastic else "ellipsis",
+            )
+        for row in self.rows:
+            table.add_row(*(column.show(row) for column in shown))
+        yield table
+
+
+def plain_table(title: str | None = None) -> Table:
+    """Return a table without lines, two spaces between its columns."""
+    return Table(
+        box=None,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold cyan",
+    )
 
 
 def _decimal(value: Any) -> Decimal | None:

@@ -126,12 +126,12 @@ async def _fill_while_dead(story: Story, token: str) -> None:
         f"order {short(order['order_hash'])} was filled {shown(legs[0]['size'])} of "
         f"{shown(order['size'])} at the exchange when kill -9 ended the trading worker ({dead})"
     )
-    await stage.until("a new trading worker", lambda: _is_replaced(stage, dead))
-    born = stage.trading_worker_began_at()
-    meanwhile = [Decimal(leg["size"]) for leg in legs if float(leg["matched_at"]) < born]
     story.say(f"while it is dead the exchange fills on: {shown(order['filled_size'])} by now")
+    await stage.until("a new trading worker", lambda: _polls_again(stage, legs))
+    since = stage.trading_worker_polls_since()
+    meanwhile = [Decimal(leg["size"]) for leg in legs if float(leg["matched_at"]) < since]
     story.claim(
-        "filled before the new worker's process began",
+        "filled before a new worker took up work",
         exchange=shown(sum(meanwhile, Decimal(0))),
         engine=shown(Decimal(PIECES[0]) + Decimal(PIECES[1])),
     )
@@ -205,9 +205,9 @@ async def _has_filled(stage: Stage, token: str, size: str) -> bool:
     return any(Decimal(order["filled_size"]) >= Decimal(size) for order in orders)
 
 
-async def _is_replaced(stage: Stage, dead: int) -> bool:
-    """Tell whether another trading worker runs by now."""
-    return stage.endpoints.processes["worker-trading"] != dead
+async def _polls_again(stage: Stage, legs: list[Row]) -> bool:
+    """Tell whether a trading worker has begun to take work since these fills."""
+    return stage.trading_worker_polls_since() > max(float(leg["matched_at"]) for leg in legs)
 
 
 async def _is_over(stage: Stage, signal_id: str) -> bool:

@@ -1,17 +1,18 @@
 """The demo's stage: a throw-away stack of its own, and every question the demo asks of it."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
-import psutil
 
 from domain.errors import HoldfastError
 from infra.clock import monotonic_seconds
@@ -22,6 +23,7 @@ STOP_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 0.05
 PATIENCE_SECONDS: Final = 60.0
 TRADING: Final = "worker-trading"
+POLLING: Final = '"worker.polling"'  # what its log says once it takes work
 
 Row = dict[str, Any]
 
@@ -102,9 +104,11 @@ class Stage:
         os.kill(pid, signal.SIGKILL)
         return pid
 
-    def trading_worker_began_at(self) -> float:
-        """Return when the present trading worker's process began, in unix seconds."""
-        return psutil.Process(self.endpoints.processes[TRADING]).create_time()
+    def trading_worker_polls_since(self) -> float:
+        """Return when a trading worker last began to take work, in unix seconds."""
+        log = self.folder / "logs" / f"{TRADING}.log"
+        lines = [line for line in log.read_text().splitlines() if POLLING in line]
+        return datetime.fromisoformat(json.loads(lines[-1])["at"]).timestamp()
 
     async def close(self) -> None:
         """Stop every process; what is stored stays."""

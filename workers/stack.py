@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from temporalio.client import Client
-
 from infra.embedded.endpoints import (
     AccountEndpoint,
     ApiEndpoint,
@@ -27,7 +25,7 @@ from infra.embedded.paper import Paper
 from infra.embedded.ports import Ports
 from infra.embedded.postgres import Postgres
 from infra.embedded.supervisor import Child, Supervisor, clean_environment
-from infra.embedded.temporal import NAMESPACE, Temporal, has_poller
+from infra.embedded.temporal import NAMESPACE, Temporal
 from infra.embedded.toml import Table, merged, toml_text
 from infra.embedded.wallet import signing_address
 from infra.settings import (
@@ -44,6 +42,7 @@ ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "worker-streams": ("worker", "streams"),
 }
 TASK_QUEUES: Final = {"worker-trading": "trading", "worker-streams": "streams"}
+COMMAND: Final = (sys.executable, "-m", "workers.standby")
 SCOPES: Final = ("signal", "read", "operate")
 
 # Above what a load test of 200 open orders and $5,000 in one market needs.
@@ -60,14 +59,14 @@ class Stack:
 
     Attributes:
         has_paper: with a paper exchange; else the caller's own files name the exchange.
-        command: how a role is started, before its arguments.
+        command: how a role is started, before its arguments; it waits for the word to begin.
     """
 
     folder: Folder
     ports: Ports
     keys: Keys
     has_paper: bool = True
-    command: tuple[str, ...] = (sys.executable, "-m", "workers.cli")
+    command: tuple[str, ...] = COMMAND
 
     @property
     def origin(self) -> str:
@@ -99,14 +98,15 @@ class Stack:
         Raises:
             HoldfastError: one of them does not come up.
         """
-        account, _, _ = await together(
+        roles = [self._role(name) for name in ROLES]
+        account, _, _, *_ = await together(
             self._exchange_up(supervisor),
             self._database_up(supervisor),
             supervisor.start(self.temporal.child()),
+            *(supervisor.load(role) for role in roles),
         )
         config = self._write_config(account)
-        client = await Client.connect(self.temporal.address, namespace=NAMESPACE)
-        await together(*(supervisor.start(self._role(name, client)) for name in ROLES))
+        await together(*(supervisor.start(role) for role in roles))
         return self._endpoints(config, account, supervisor.pids)
 
     async def _exchange_up(self, supervisor: Supervisor) -> AccountEndpoint | None:
@@ -118,18 +118,20 @@ class Stack:
 
     async def _database_up(self, supervisor: Supervisor) -> None:
         """Start PostgreSQL and bring its tables up to date."""
+        variables = {"HOLDFAST_DATABASE_URL": self.postgres.url}
+        migration = self._command_child("migrate", ("migrate",), variables)
+        await supervisor.load(migration)
         await self.postgres.prepare()
         await supervisor.start(self.postgres.child())
-        variables = {"HOLDFAST_DATABASE_URL": self.postgres.url}
-        await supervisor.run_once(self._command_child("migrate", ("migrate",), variables))
+        await supervisor.run_once(migration)
 
-    def _role(self, name: str, client: Client) -> Child:
+    def _role(self, name: str) -> Child:
         """Return a role as a child that is ready once it does its work."""
         variables = {CONFIG_VARIABLE: str(self.folder.config)}
         if name == "worker-trading":
             variables |= self._signing_variables()
         if name in TASK_QUEUES:
-            is_ready = partial(has_poller, client, TASK_QUEUES[name])
+            is_ready = partial(self.temporal.has_poller, TASK_QUEUES[name])
         else:
             is_ready = partial(answers, self.ports.api, "/readyz")
         return self._command_child(name, ROLES[name], variables, is_ready=is_ready)
@@ -139,7 +141,8 @@ class Stack:
     ) -> Child:
         """Return one of our own commands as a child."""
         environment = clean_environment() | dict(variables)
-        return Child(name=name, argv=(*self.command, *arguments), env=environment, **more)
+        argv = (*self.command, *arguments)
+        return Child(name=name, argv=argv, env=environment, waits=True, **more)
 
     def _signing_variables(self) -> dict[str, str]:
         """Return what leads the trading worker, and no other role, to the signing keys."""

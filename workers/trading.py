@@ -28,6 +28,8 @@ async def run_trading(settings: Settings) -> None:
     _check(settings)
     client = await connected(settings)
     parts = assemble(settings, client, "trading")
+    for account in parts.accounts.values():
+        account.on_answer_begun(partial(parts.failpoint, "order.after_send"))
     opening = asyncio.create_task(_open_accounts(parts))
     await asyncio.wait({opening}, timeout=OPENING_SECONDS)
     orders, signals = order_activities(parts), signal_activities(parts)

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from infra.embedded.keys import kept_keys
 from infra.embedded.ports import Ports, reserved
 from infra.embedded.processes import end_in_order, end_strays, read_record
 from infra.embedded.supervisor import Supervisor, processes_record
-from workers.stack import Stack
+from workers.stack import COMMAND, Stack
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ class UpOptions:
         port_base: first of the thirty ports; None is the one of last time.
         exchange: with the paper exchange; else the caller's HOLDFAST_CONFIG names one.
         on_ready: told once everything serves.
-        command: how a role is started, before its arguments.
+        command: how a role is started, before its arguments; it waits for the word to begin.
     """
 
     data_dir: Path = DEFAULT_DATA_DIR
@@ -47,7 +46,7 @@ class UpOptions:
     port_base: int | None = None
     exchange: bool = True
     on_ready: Callable[[Endpoints], None] | None = None
-    command: tuple[str, ...] = (sys.executable, "-m", "workers.cli")
+    command: tuple[str, ...] = COMMAND
 
 
 class Live:

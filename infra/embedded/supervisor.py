@@ -26,6 +26,7 @@ STEADY_SECONDS: Final = 5.0  # who lived so long is restarted as if for the firs
 READY_SECONDS: Final = 60.0
 READY_GLANCE_SECONDS: Final = 0.05
 DEATHS_AT_START: Final = 3  # more is no accident: give up with the child's last words
+SPARE_AFTER_SECONDS: Final = 3.0
 LAST_WORDS_BYTES: Final = 2_000
 LONGEST_LOG_BYTES: Final = 20_000_000
 
@@ -51,6 +52,8 @@ class Child:
         env: the whole environment, nothing is inherited.
         rank: lower ranks are stopped first.
         user: uid to run as; None is ours.
+        waits: it loads, then waits for a line on its standard input before it begins. So it
+            can be loaded early, and a second one is kept loaded to begin when the first dies.
         before_start: run before each start, so also before each restart.
         is_ready: asked again and again until it says yes.
     """
@@ -61,6 +64,7 @@ class Child:
     rank: int = 0
     stop_signal: signal.Signals = signal.SIGTERM
     user: int | None = None
+    waits: bool = False
     before_start: Callable[[], Awaitable[None]] = _nothing
     is_ready: Callable[[], Awaitable[bool]] = _at_once
 
@@ -87,6 +91,8 @@ class Supervisor:
         self._running: dict[str, Running] = {}
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._deaths: dict[str, int] = {}
+        self._spares: dict[str, Running] = {}
+        self._loaders: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
         """Nothing runs yet."""
@@ -123,6 +129,14 @@ class Supervisor:
                 raise ChildError(f"{child.name} is not ready: {self._last_words(child)}")
             await asyncio.sleep(READY_GLANCE_SECONDS)
         log.info("child.ready", extra={"child": child.name, "pid": self.pids.get(child.name)})
+        self._load_spare(child)
+
+    async def load(self, child: Child) -> None:
+        """Start the process of a child that waits, ahead of its start or as a spare."""
+        spare = self._spares.get(child.name)
+        if spare is None or spare.handle.returncode is not None:
+            self._spares[child.name] = await self._launch(child)
+            self._write_record()
 
     async def run_once(self, child: Child) -> None:
         """Run `child` to its end.
@@ -138,13 +152,15 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stop every child, lower ranks first; wait for each, kill who takes too long."""
-        for keeper in self._keepers.values():
-            keeper.cancel()
-        await asyncio.gather(*self._keepers.values(), return_exceptions=True)
-        left = list(self._running.values())
+        tasks = [*self._keepers.values(), *self._loaders.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        left = [*self._spares.values(), *self._running.values()]
         await end_in_order([one.process for one in left])
         await asyncio.gather(*(one.handle.wait() for one in left))
         self._running.clear()
+        self._spares.clear()
         self._write_record()
 
     async def _keep(self, child: Child) -> None:
@@ -154,6 +170,8 @@ class Supervisor:
             began = monotonic_seconds()
             running = await self._spawn(child)
             self._on_change(self.pids)
+            if self._loaders.get(child.name):
+                self._load_spare(child)
             code = await running.handle.wait()
             self._forget(child)
             self._deaths[child.name] += 1
@@ -164,14 +182,28 @@ class Supervisor:
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     async def _spawn(self, child: Child) -> Running:
-        """Start `child` and put it on record."""
+        """Start `child`, or let its spare begin, and put it on record."""
         await child.before_start()
+        spare = self._spares.pop(child.name, None)
+        is_loaded = spare is not None and spare.handle.returncode is None
+        running = spare if spare is not None and is_loaded else await self._launch(child)
+        if running.handle.stdin is not None:
+            running.handle.stdin.write(b"begin\n")
+            running.handle.stdin.close()
+        self._running[child.name] = running
+        self._write_record()
+        told = {"child": child.name, "pid": running.process.pid, "was_loaded": is_loaded}
+        log.info("child.started", extra=told)
+        return running
+
+    async def _launch(self, child: Child) -> Running:
+        """Start the process of `child`."""
         with _log_of(self._folder, child).open("ab") as output:
             handle = await asyncio.create_subprocess_exec(
                 *child.argv,
                 env={**child.env, **mark(self._folder.root)},
                 cwd=self._folder.root,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE if child.waits else asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # a terminal's Ctrl-C reaches us alone: we know the order
@@ -179,11 +211,17 @@ class Supervisor:
                 group=None if child.user is None else pwd.getpwuid(child.user).pw_gid,
                 extra_groups=None if child.user is None else [],
             )
-        running = Running(process=_on_record(child, handle.pid), handle=handle)
-        self._running[child.name] = running
-        self._write_record()
-        log.info("child.started", extra={"child": child.name, "pid": handle.pid})
-        return running
+        return Running(process=_on_record(child, handle.pid), handle=handle)
+
+    def _load_spare(self, child: Child) -> None:
+        """Have a spare of `child` loaded once the machine has had time for `child` itself."""
+        if child.waits:
+            self._loaders[child.name] = asyncio.create_task(self._load_later(child))
+
+    async def _load_later(self, child: Child) -> None:
+        """Wait, then load a spare, if there is none."""
+        await asyncio.sleep(SPARE_AFTER_SECONDS)
+        await self.load(child)
 
     def _forget(self, child: Child) -> None:
         """Take an ended child off the record."""
@@ -191,8 +229,8 @@ class Supervisor:
         self._write_record()
 
     def _write_record(self) -> None:
-        running = [one.process for one in self._running.values()]
-        write_record(processes_record(self._folder), running)
+        running = [*self._running.values(), *self._spares.values()]
+        write_record(processes_record(self._folder), (one.process for one in running))
 
     def _check_keeper(self, child: Child) -> None:
         """Raise what ended the keeper of `child`, if it ended: it cannot start at all."""

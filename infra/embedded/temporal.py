@@ -30,6 +30,7 @@ NAMESPACE: Final = "default"
 SEARCH_ATTRIBUTES: Final = ("Account", "Market", "Action", "OrderState", "SignalId")
 RETENTION: Final = timedelta(days=30)
 RANK: Final = 2
+POLLED: Final = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
 KEYWORD: Final = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
 
 # The file survives kill -9 either way; WAL halves the cost of a commit.
@@ -108,6 +109,19 @@ class Temporal:
             return False
         return True
 
+    async def has_poller(self, task_queue: str) -> bool:
+        """Tell whether a worker polls `task_queue`, for workflows or for activities."""
+        client = await Client.connect(self.address, namespace=NAMESPACE)
+        for kind in POLLED:
+            request = DescribeTaskQueueRequest(
+                namespace=NAMESPACE, task_queue=TaskQueue(name=task_queue), task_queue_type=kind
+            )
+            with suppress(RPCError):  # not there yet: neither is the poller
+                described = await client.workflow_service.describe_task_queue(request)
+                if described.pollers:
+                    return True
+        return False
+
 
 def binary() -> str:
     """Return the path of the server's program.
@@ -149,21 +163,3 @@ async def keep_history(client: Client) -> None:
             config=NamespaceConfig(workflow_execution_retention_ttl=retention),
         )
     )
-
-
-async def has_poller(client: Client, task_queue: str) -> bool:
-    """Tell whether a worker polls `task_queue`, for workflows or for activities."""
-    for kind in (
-        TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
-    ):
-        request = DescribeTaskQueueRequest(
-            namespace=client.namespace,
-            task_queue=TaskQueue(name=task_queue),
-            task_queue_type=kind,
-        )
-        with suppress(RPCError):  # not there yet: neither is the poller
-            described = await client.workflow_service.describe_task_queue(request)
-            if described.pollers:
-                return True
-    return False

@@ -20,6 +20,7 @@ from infra.paper.stream_faults import StreamFaults
 from infra.paper.streams import Streams
 
 _TICK_SECONDS: Final = 0.02
+_PATIENCE_SECONDS: Final = 2
 _MOST_FRAME: Final = 1_048_576
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ def serve(*, port: int, data_dir: Path, host: str = "127.0.0.1") -> None:
         lifespan="on",
         access_log=False,
         log_level="warning",
+        timeout_graceful_shutdown=_PATIENCE_SECONDS,
     )
     log.info("paper.started", extra={"port": port, "data_dir": str(data_dir)})
     uvicorn.Server(config).run()

@@ -49,7 +49,9 @@ class StreamFault:
         """Tell whether the rule has done its work."""
         if self.until:
             return self.until <= now
-        return self.kind not in _LASTING and self.counted >= max(1, self.nth)
+        if self.kind in _LASTING or self.held:
+            return False
+        return self.counted >= max(1, self.nth)
 
     def applies(self, receiver: Receiver) -> bool:
         """Tell whether this frame is the rule's, counting it."""

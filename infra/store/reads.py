@@ -218,8 +218,8 @@ class Reads:
     async def counts(self, kind: str, name: str) -> dict[str, int]:
         """Return how many rows of `kind` there are by the value of column `name`."""
         column = RESOURCES[kind].source.c[name]
-        rows = await self._rows(select(column.label("value"), func.count()).group_by(column))
-        return {str(row["value"]): int(row["count"]) for row in rows}
+        statement = select(column.label("value"), func.count().label("n")).group_by(column)
+        return {str(row["value"]): int(row["n"]) for row in await self._rows(statement)}
 
     async def _rows(self, statement: Statement) -> list[Row]:
         try:

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import httpx
@@ -35,14 +36,12 @@ from infra.settings import (
     WebhookSettings,
 )
 from infra.temporal import connect
-from tests.store.conftest import database, database_url, postgres, template
+from tests.store.conftest import *  # noqa: F403  # the database and its stores
 from workflows.options import TRADING
-
-__all__ = ["database", "database_url", "postgres", "template"]
 
 SECRET = 'hush"quoted"'  # JSON and addresses write its quotes otherwise
 KEYS = {"reader": ("read",), "operator": ("read", "operate"), "sender": ("signal",)}
-WALLET = "0x" + "1" * 40
+OWNER = "0x" + "1" * 40
 WAIT_SECONDS = 30
 
 
@@ -128,13 +127,18 @@ class Stack:
     parts: Parts
     database_url: str
     answers: list[httpx.Response] = field(default_factory=list[httpx.Response])
+    salt: str = field(default_factory=lambda: token_hex(8))
+
+    def body(self, fields: dict[str, Any], **more: Any) -> bytes:
+        """Return a webhook that no other test has sent: the Temporal server serves them all."""
+        return json.dumps({**fields, "comment": self.salt, **more}).encode()
 
     async def post(
         self, body: dict[str, Any] | str | bytes, path: str = "tradingview", **more: Any
     ) -> httpx.Response:
         """Post a webhook; a dict goes as JSON with the secret in it."""
         if isinstance(body, dict):
-            body = json.dumps({"secret": SECRET, **body})
+            body = self.body(body, secret=SECRET)
         answer = await self.http.post(f"/api/v1/webhooks/{path}", content=body, **more)
         self.answers.append(answer)
         return answer
@@ -197,7 +201,7 @@ def settings_for(database_url: str, temporal: TemporalSettings) -> Settings:
         database_url=SecretStr(database_url),
         temporal=temporal,
         api=ApiSettings(keys=keys),
-        accounts={"main": AccountSettings(wallet=WALLET)},
+        accounts={"main": AccountSettings(wallet=OWNER)},
         webhooks={"tradingview": source, "strategy": source},
     )
 

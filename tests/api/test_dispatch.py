@@ -97,7 +97,7 @@ async def test_asking_twice_begins_one_workflow_even_when_it_is_over(client: Cli
 
 
 @pytest.mark.services
-async def test_a_server_that_is_away_is_told_apart_from_a_start(client: Client) -> None:
+async def test_a_server_that_is_away_is_told_apart_from_a_start() -> None:
     lazy = await connect(TemporalSettings(address=f"127.0.0.1:{free_port()}"), lazy=True)
     with pytest.raises(UnavailableError):
         await start(lazy, BUY, 0.2)

@@ -1,7 +1,6 @@
 """What was stored is carried out, whatever crashed or was away in between."""
 
 import asyncio
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -26,27 +25,29 @@ pytestmark = pytest.mark.services
 
 BUY: dict[str, Any] = {"action": "BuyMarket", "market": "rain", "outcome": "Yes", "percent": 10}
 EXIT: dict[str, Any] = {"action": "CLOSE", "market": "rain", "outcome": "Yes"}
-OPEN = json.dumps(BUY | {"secret": SECRET}).encode()
-CLOSED = json.dumps(BUY).encode()
 
 
 async def test_a_signal_whose_reading_was_cut_short_is_carried_out(stack: Stack) -> None:
-    receipt = await stack.parts.signals.receive("tradingview", OPEN, utc_now())
+    receipt = await stack.parts.signals.receive(
+        "tradingview", stack.body(BUY, secret=SECRET), utc_now()
+    )
     await stack.settled_as("processing", receipt.signal_id)
     assert await stack.workflows(f"SignalId = '{receipt.signal_id}'") == 1
 
 
 async def test_a_signal_whose_proof_was_lost_waits_for_its_sender(stack: Stack) -> None:
-    receipt = await stack.parts.signals.receive("tradingview", CLOSED, utc_now())
+    body = stack.body(BUY)
+    receipt = await stack.parts.signals.receive("tradingview", body, utc_now())
     await asyncio.sleep(2.5)
     assert [row["status"] for row in stack.signals()] == ["received"]
-    answer = await stack.post(CLOSED, headers={"X-Holdfast-Token": SECRET})
+    answer = await stack.post(body, headers={"X-Holdfast-Token": SECRET})
     assert await stack.begun(answer, 200) == receipt.signal_id
 
 
 async def test_a_signal_that_was_never_proven_is_never_carried_out(stack: Stack) -> None:
     arrived = utc_now() - timedelta(seconds=61)
-    receipt = await stack.parts.signals.receive("tradingview", CLOSED, arrived)
+    body = stack.body(BUY)
+    receipt = await stack.parts.signals.receive("tradingview", body, arrived)
     await stack.settled_as("error", receipt.signal_id)
     assert await stack.workflows(f"SignalId = '{receipt.signal_id}'") == 0
 
@@ -56,9 +57,9 @@ async def test_a_start_that_was_not_written_down_is_found_again(
     stack: Stack,
     is_over: bool,  # noqa: FBT001  # pytest names it
 ) -> None:
-    now = utc_now()
-    receipt = await stack.parts.signals.receive("tradingview", OPEN, now)
-    arrival = Arrival(signal_id=receipt.signal_id, source="tradingview", body=OPEN, received_at=now)
+    now, body = utc_now(), stack.body(BUY, secret=SECRET)
+    receipt = await stack.parts.signals.receive("tradingview", body, now)
+    arrival = Arrival(signal_id=receipt.signal_id, source="tradingview", body=body, received_at=now)
     outcome = await consider(stack.parts, arrival, now)
     assert outcome.task is not None
     workflow_id = await start(stack.parts.temporal, outcome.task, 10)
@@ -106,7 +107,7 @@ async def test_the_sweep_outlives_a_database_that_drops_its_connections(stack: S
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name = 'holdfast-api' AND datname = current_database()"
         )
-        body = json.dumps(BUY | {"secret": SECRET, "id": number}).encode()
+        body = stack.body(BUY, secret=SECRET, id=number)
 
         async def is_stored(body: bytes = body) -> bool:
             return (await stack.post(body)).status_code < 300

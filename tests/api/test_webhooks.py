@@ -1,7 +1,6 @@
 """Every webhook is stored, answered exactly, and carried out at most once."""
 
 import asyncio
-import json
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -76,7 +75,7 @@ STRANGERS: list[tuple[str, dict[str, str]]] = [
 async def test_a_stranger_learns_nothing_and_is_stored_as_an_error(
     stack: Stack, path: str, headers: dict[str, str]
 ) -> None:
-    answer = await stack.post(json.dumps(BUY), path, headers=headers)
+    answer = await stack.post(stack.body(BUY), path, headers=headers)
     assert answer.status_code == 401
     assert answer.json() == {
         "error": {"code": "unauthorized", "message": "not accepted", "fields": []}
@@ -87,7 +86,7 @@ async def test_a_stranger_learns_nothing_and_is_stored_as_an_error(
 
 
 async def test_a_stranger_cannot_silence_the_same_bytes_of_the_true_sender(stack: Stack) -> None:
-    body = json.dumps(BUY)
+    body = stack.body(BUY)
     assert (await stack.post(body, "strategy")).status_code == 401
     answer = await stack.post(body, "strategy", headers={"X-Holdfast-Token": SECRET})
     await stack.begun(answer)

@@ -43,6 +43,8 @@ async def work(task_queue: str) -> None:
 
 
 def main(role: str, *rest: str) -> None:
+    if not sys.stdin.readline():
+        raise SystemExit(f"{role} was never told to begin")
     if os.environ.get("FAILING_ROLE") == role:
         raise SystemExit(f"{role} cannot start")
     if role == "migrate":

@@ -2,9 +2,12 @@
 
 import asyncio
 import os
+import shutil
 import signal
-from collections.abc import AsyncGenerator, Mapping
+import tempfile
+from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import psycopg
@@ -23,19 +26,28 @@ def ignored(_: Mapping[str, int]) -> None:
     return
 
 
-@pytest.fixture
-async def postgres(folder: Folder) -> AsyncGenerator[Postgres]:
-    with reserved(folder.run / "ports.json", 22_000) as ports:
-        made = Postgres(cluster=folder.postgres, port=ports.postgres, password="pw")
-        await made.prepare()
-        yield made
-        await clear_remains(folder.postgres)
+@pytest.fixture(scope="module")
+def cluster() -> Generator[Folder]:
+    made = Path(tempfile.mkdtemp(prefix="holdfast-")).resolve()
+    folder = Folder(made)
+    folder.create()
+    asyncio.run(Postgres(cluster=folder.postgres, port=1, password="pw").prepare())
+    yield folder
+    shutil.rmtree(made)
 
 
 @pytest.fixture
-async def supervisor(folder: Folder) -> AsyncGenerator[Supervisor]:
-    async with Supervisor(folder, ignored) as made:
+async def postgres(cluster: Folder) -> AsyncGenerator[Postgres]:
+    with reserved(cluster.run / "ports.json", 22_000) as ports:
+        yield Postgres(cluster=cluster.postgres, port=ports.postgres, password="pw")
+        await clear_remains(cluster.postgres)
+
+
+@pytest.fixture
+async def supervisor(cluster: Folder, postgres: Postgres) -> AsyncGenerator[Supervisor]:
+    async with Supervisor(cluster, ignored) as made:
         yield made
+        await told(postgres.url, "DROP TABLE IF EXISTS kept")
 
 
 async def connected(url: str) -> psycopg.AsyncConnection[tuple[object, ...]]:
@@ -87,7 +99,12 @@ async def test_an_orphan_server_is_ended_before_the_next_one_starts(
 ) -> None:
     child = postgres.child()
     orphan = await asyncio.create_subprocess_exec(
-        *child.argv, env=child.env, cwd="/", user=child.user, group=child.user, extra_groups=[]
+        *child.argv,
+        env=child.env,
+        cwd="/",
+        user=child.user,
+        group=child.user,
+        extra_groups=None if child.user is None else [],
     )
     await told(postgres.url, "CREATE TABLE kept (n int)")
 
@@ -135,23 +152,19 @@ async def test_commits_are_durable_and_the_role_is_no_superuser(
     assert await told(postgres.url, is_super) is False
 
 
-async def test_a_cluster_half_made_is_begun_anew(postgres: Postgres) -> None:
-    half = postgres.cluster.with_name("postgres.new")
-    postgres.cluster.rename(half)
-    (half / "PG_VERSION").unlink()
-
-    await postgres.prepare()
-
-    assert (postgres.cluster / "PG_VERSION").read_text() == "18\n"
-    assert not half.exists()
-
-
-async def test_root_opens_its_folders_for_passage_and_no_further(folder: Folder) -> None:
+async def test_a_cluster_half_made_is_begun_anew_and_root_opens_its_folders_for_passage_only(
+    folder: Folder,
+) -> None:
+    half = folder.postgres.with_name("postgres.new")
+    half.mkdir()
+    (half / "base").write_text("half")
     folder.root.parent.chmod(0o700)
     folder.root.chmod(0o700)
 
     await Postgres(cluster=folder.postgres, port=1, password="pw").prepare()
 
+    assert (folder.postgres / "PG_VERSION").read_text() == "18\n"
+    assert not half.exists()
     needed = 0o701 if os.geteuid() == 0 else 0o700
     assert folder.root.stat().st_mode & 0o777 == needed
     assert folder.root.parent.stat().st_mode & 0o777 == needed

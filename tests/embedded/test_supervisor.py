@@ -47,6 +47,14 @@ signal.signal(signal.SIGTERM, stop)
 open(sys.argv[1] + "." + sys.argv[2], "w").close()
 time.sleep(600)
 """
+WAITER = """
+import sys, time
+print("loaded", flush=True)
+word = sys.stdin.readline()
+print("began" if word else "dismissed", flush=True)
+if word:
+    time.sleep(600)
+"""
 KEEPER = """
 import asyncio, pathlib, sys
 from infra.embedded.folder import Folder
@@ -128,6 +136,41 @@ async def test_a_killed_child_is_started_again_and_its_new_pid_is_told(folder: F
         assert psutil.pid_exists(second)
 
     assert not psutil.pid_exists(second)
+
+
+async def test_a_loaded_spare_begins_where_its_child_was_killed(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.embedded.supervisor.SPARE_AFTER_SECONDS", 0)
+    pids, child = Pids(), replace(python("worker", WAITER), waits=True)
+    said = folder.logs / "worker.log"
+    async with Supervisor(folder, pids) as supervisor:
+        await supervisor.load(child)
+        loaded = read_record(processes_record(folder))[0].pid
+        await supervisor.start(child)
+        assert supervisor.pids == {"worker": loaded}
+        await until(lambda: said.exists() and said.read_text() == "loaded\nbegan\nloaded\n")
+        spare = read_record(processes_record(folder))[1].pid
+
+        os.kill(loaded, signal.SIGKILL)
+
+        await until(lambda: pids.told[-1] == {"worker": spare})
+        await until(lambda: said.read_text().split() == ["loaded", "began"] * 2 + ["loaded"])
+        left = [one.pid for one in read_record(processes_record(folder))]
+    assert not [pid for pid in left if psutil.pid_exists(pid)]
+
+
+async def test_a_spare_that_died_is_no_obstacle(folder: Folder) -> None:
+    child = replace(python("worker", WAITER), waits=True)
+    async with Supervisor(folder, Pids()) as supervisor:
+        await supervisor.load(child)
+        dead = read_record(processes_record(folder))[0].pid
+        os.kill(dead, signal.SIGKILL)
+        await until(lambda: not psutil.pid_exists(dead))
+
+        await supervisor.start(child)
+
+        assert psutil.pid_exists(supervisor.pids["worker"])
 
 
 async def test_a_child_that_cannot_start_is_given_up_with_its_last_words(folder: Folder) -> None:

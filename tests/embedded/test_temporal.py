@@ -20,7 +20,7 @@ from infra.clock import monotonic_seconds
 from infra.embedded.folder import Folder
 from infra.embedded.ports import reserved
 from infra.embedded.supervisor import Supervisor
-from infra.embedded.temporal import SEARCH_ATTRIBUTES, Temporal, has_poller
+from infra.embedded.temporal import SEARCH_ATTRIBUTES, Temporal
 
 pytestmark = pytest.mark.services
 
@@ -161,11 +161,13 @@ async def test_the_server_is_heard_on_loopback_alone_and_on_the_ports_it_was_giv
     } <= {port for _, port in heard}
 
 
-async def test_a_task_queue_has_a_poller_once_a_worker_runs(client: Client) -> None:
-    assert not await has_poller(client, QUEUE)
+async def test_a_task_queue_has_a_poller_once_a_worker_runs(
+    temporal: Temporal, client: Client
+) -> None:
+    assert not await temporal.has_poller(QUEUE)
 
     async with Worker(client, task_queue=QUEUE, activities=[nothing]):
         deadline = monotonic_seconds() + 20
-        while not await has_poller(client, QUEUE):
+        while not await temporal.has_poller(QUEUE):
             assert monotonic_seconds() < deadline, "the worker never polled"
             await asyncio.sleep(0.05)

@@ -5,13 +5,15 @@ The servers are real; the roles are stand-ins (`roles.py`), so that only `up` it
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -24,6 +26,8 @@ import pytest
 
 from infra.clock import monotonic_seconds
 from infra.embedded.endpoints import Endpoints, read_endpoints
+from infra.embedded.folder import claimed
+from infra.embedded.keys import kept_keys
 
 pytestmark = pytest.mark.services
 
@@ -70,14 +74,20 @@ def start(root: Path, *, fresh: bool = False, paper: bool = True, **variables: s
 
 @contextmanager
 def running(root: Path, **choices: Any) -> Generator[Up]:
+    before = written(root)
     up = start(root, **choices)
     try:
-        until(lambda: (root / "endpoints.json").exists() or up.process.poll() is not None)
+        until(lambda: written(root) not in {0, before} or up.process.poll() is not None)
         assert up.process.poll() is None, up.ended()
         yield up
     finally:
         up.process.send_signal(signal.SIGINT)
         up.process.communicate(timeout=60)
+
+
+def written(root: Path) -> int:
+    path = root / "endpoints.json"
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -89,11 +99,11 @@ def until(condition: Callable[[], bool]) -> None:
 
 def get(url: str) -> Any:
     parts = urlsplit(url)
-    connection = HTTPConnection(parts.netloc, timeout=10)
-    connection.request("GET", f"{parts.path}?{parts.query}")
-    answer = connection.getresponse()
-    assert answer.status == 200
-    return json.loads(answer.read() or "null")
+    with closing(HTTPConnection(parts.netloc, timeout=10)) as connection:
+        connection.request("GET", parts.path)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        return json.loads(answer.read() or "null")
 
 
 def runs(endpoints: Endpoints) -> int:
@@ -109,60 +119,67 @@ def collateral(endpoints: Endpoints) -> str:
     return next(row for row in rows if row["wallet"].lower() == wallet.lower())["balance"]
 
 
-def test_everything_comes_up_and_says_where_it_is(root: Path) -> None:
-    with running(root) as up:
-        told = up.endpoints()
-
-        assert sorted(told.processes) == CHILDREN
-        assert all(psutil.pid_exists(pid) for pid in told.processes.values())
-        assert get(f"{told.api.url}/readyz") is None
-        assert runs(told) == 1
-        assert float(collateral(told)) == 10_000
-        assert get(f"http://{urlsplit(told.temporal.ui_url or '').netloc}/api/v1/namespaces")
-        assert (root / "endpoints.json").stat().st_mode & 0o777 == 0o600
-        assert (root.parent / "state" / "holdfast" / "last").read_text().strip() == str(root)
-
-        second = start(root)
-        code, words = second.ended()
-        assert code == 1
-        assert f"in use by process {up.process.pid}" in words
-    assert not [pid for pid in told.processes.values() if psutil.pid_exists(pid)]
-    assert not (root / "endpoints.json").exists()
-    assert up.process.returncode == 0
+@pytest.fixture(scope="module")
+def up() -> Generator[Up]:
+    made = Path(tempfile.mkdtemp(prefix="holdfast-")).resolve()
+    with running(made / "stack") as up:
+        yield up
+    shutil.rmtree(made)
 
 
-def test_only_the_trading_worker_is_led_to_the_signing_keys(root: Path) -> None:
-    with running(root) as up:
-        told = up.endpoints()
+def test_everything_comes_up_and_says_where_it_is(up: Up) -> None:
+    told = up.endpoints()
 
-        led = [
-            name
-            for name, pid in told.processes.items()
-            if "HOLDFAST_SECRETS" in psutil.Process(pid).environ()
-        ]
-        assert led == ["worker-trading"]
-        config = (root / "config.toml").read_text()
-        assert told.accounts[0].private_key not in config
-        assert tomllib.loads(config)["accounts"]["main"]["wallet"] == told.accounts[0].wallet
-        for name in ("config.toml", "secrets.toml", "keys.json"):
-            assert (root / name).stat().st_mode & 0o777 == 0o600
+    assert sorted(told.processes) == CHILDREN
+    assert all(psutil.pid_exists(pid) for pid in told.processes.values())
+    assert get(f"{told.api.url}/readyz") is None
+    assert runs(told) == 1
+    assert float(collateral(told)) == 10_000
+    assert get(f"{told.temporal.ui_url}/api/v1/namespaces")
+    assert (up.root / "endpoints.json").stat().st_mode & 0o777 == 0o600
+    last = up.root.parent / "state" / "holdfast" / "last"
+    assert last.read_text().strip() == str(up.root)
 
 
-def test_a_killed_child_returns_with_a_new_pid_and_the_same_addresses(root: Path) -> None:
-    with running(root) as up:
-        for name in CHILDREN:
-            before = up.endpoints()
-            os.kill(before.processes[name], signal.SIGKILL)
-            until(
-                lambda name=name, old=before: up.endpoints().processes[name] != old.processes[name]
-            )
+def test_a_second_up_on_the_same_folder_is_refused_and_harms_nothing(up: Up) -> None:
+    before = up.endpoints()
 
-            after = up.endpoints()
-            others = {other: pid for other, pid in before.processes.items() if other != name}
-            assert after.processes | others == after.processes
-            assert after.model_copy(update={"processes": before.processes}) == before
-        until(lambda: answers(after))
-        assert float(collateral(after)) == 10_000
+    code, words = start(up.root).ended()
+
+    assert code == 1
+    assert f"in use by process {up.process.pid}" in words
+    assert up.endpoints() == before
+    assert all(psutil.pid_exists(pid) for pid in before.processes.values())
+
+
+def test_only_the_trading_worker_is_led_to_the_signing_keys(up: Up) -> None:
+    told = up.endpoints()
+
+    led = [
+        name
+        for name, pid in told.processes.items()
+        if "HOLDFAST_SECRETS" in psutil.Process(pid).environ()
+    ]
+    assert led == ["worker-trading"]
+    config = (up.root / "config.toml").read_text()
+    assert told.accounts[0].private_key not in config
+    assert tomllib.loads(config)["accounts"]["main"]["wallet"] == told.accounts[0].wallet
+    for name in ("config.toml", "secrets.toml", "keys.json"):
+        assert (up.root / name).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", CHILDREN)
+def test_a_killed_child_returns_with_a_new_pid_and_the_same_addresses(up: Up, name: str) -> None:
+    before = up.endpoints()
+
+    os.kill(before.processes[name], signal.SIGKILL)
+
+    until(lambda: up.endpoints().processes[name] != before.processes[name])
+    after = up.endpoints()
+    assert {one for one in CHILDREN if after.processes[one] != before.processes[one]} == {name}
+    assert after.model_copy(update={"processes": before.processes}) == before
+    until(lambda: answers(after))
+    assert float(collateral(after)) == 10_000
 
 
 def answers(endpoints: Endpoints) -> bool:
@@ -177,30 +194,36 @@ def test_after_kill_9_the_next_up_ends_the_orphans_and_continues(root: Path) -> 
         before = up.endpoints()
         up.process.kill()
         up.process.wait()
+
     with running(root) as up:
         after = up.endpoints()
-
         assert not [pid for pid in before.processes.values() if psutil.pid_exists(pid)]
         assert after.model_copy(update={"processes": before.processes}) == before
         assert runs(after) == 2
         assert float(collateral(after)) == 10_000
 
+    assert up.process.returncode == 0
+    assert not [pid for pid in after.processes.values() if psutil.pid_exists(pid)]
+    assert not (root / "endpoints.json").exists()
 
-def test_fresh_begins_anew_and_leaves_a_strangers_folder_alone(root: Path) -> None:
+
+def test_fresh_leaves_a_folder_that_was_never_ours_alone(root: Path) -> None:
     root.mkdir()
     (root / "thesis.txt").write_text("years of work")
     code, words = start(root, fresh=True).ended()
     assert (code, "not a data folder of holdfast" in words) == (1, True)
-    (root / "thesis.txt").unlink()
+    assert [path.name for path in root.iterdir()] == ["thesis.txt"]
 
-    with running(root) as up:
-        before = up.endpoints()
+
+def test_fresh_begins_with_new_keys(root: Path) -> None:
+    with claimed(root) as folder:
+        before = kept_keys(folder.keys)
+
     with running(root, fresh=True) as up:
         after = up.endpoints()
 
-        assert runs(after) == 1
-        assert after.api.key != before.api.key
-        assert after.accounts[0].wallet != before.accounts[0].wallet
+        assert after.api.key != before.api_key
+        assert after.accounts[0].private_key != before.private_key
 
 
 def test_without_the_paper_exchange_the_callers_own_files_name_one(root: Path) -> None:

@@ -143,6 +143,12 @@ def test_a_takers_leg_is_not_ours_where_we_only_made() -> None:
     assert own_fills(a_trade(a_maker(), **of_others()), ME, None) == []
 
 
+def test_a_trade_told_to_its_maker_is_no_take_of_ours_whoever_it_names() -> None:
+    ours = a_maker(order_id=MINE, owner=ME.api_key)
+    told = own_fills(a_trade(ours, trader_side="MAKER", taker_order_id=THEIRS), ME, MARKET)
+    assert [(fill.order_hash, fill.side) for fill in told] == [(MINE, Side.SELL)]
+
+
 async def test_a_market_is_looked_up_for_what_we_took_only() -> None:
     asked: list[str] = []
 
@@ -171,7 +177,14 @@ def test_matched_and_not_yet_broadcast_is_matched() -> None:
 
 @pytest.mark.parametrize(
     "told",
-    ["1725868859", 1725868859, "1725868859000", "2024-09-09T08:00:59Z", "2024-09-09 08:00:59"],
+    [
+        pytest.param("1725868859", id="seconds"),
+        pytest.param(1725868859, id="seconds as a number"),
+        pytest.param("1725868859000", id="milliseconds"),
+        pytest.param("1725868859000000000", id="nanoseconds"),
+        pytest.param("2024-09-09T08:00:59Z", id="ISO"),
+        pytest.param("2024-09-09 08:00:59", id="ISO without a zone"),
+    ],
 )
 def test_a_time_is_understood_in_every_form(told: object) -> None:
     (fill,) = own_fills(a_trade(match_time=told), ME, MARKET)

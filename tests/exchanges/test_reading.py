@@ -14,6 +14,7 @@ from domain.errors import (
 )
 from domain.fill import FillStatus
 from domain.ports import Cancelled
+from infra.exchanges.polymarket import connection
 from infra.exchanges.polymarket.client import PolymarketAccount
 from tests.exchanges.scripted import (
     CONDITION,
@@ -180,6 +181,27 @@ async def test_a_failed_read_says_what_to_do_about_it(
         await account.active_order(HASH)
     if isinstance(caught.value, BusyError):
         assert caught.value.retry_after_seconds == 7.0
+
+
+@pytest.mark.parametrize(
+    ("told", "wait"), [("1.5", 1.5), ("nan", 1.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0)]
+)
+async def test_a_wait_that_is_no_number_of_seconds_is_a_second(
+    server: ScriptedServer, account: PolymarketAccount, told: str, wait: float
+) -> None:
+    server.script("GET /data/orders", says({"error": "slow"}, 429, Retry_After=told))
+    with pytest.raises(BusyError) as caught:
+        await account.active_orders()
+    assert caught.value.retry_after_seconds == wait
+
+
+async def test_a_read_that_never_ends_is_ended(
+    server: ScriptedServer, account: PolymarketAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "WHOLE_SECONDS", 0.2)
+    server.script("GET /data/orders", Reply(fate="hang"))
+    with pytest.raises(UnavailableError, match="TimeoutError"):
+        await account.active_orders()
 
 
 async def test_fills_come_oldest_first_and_once_each(

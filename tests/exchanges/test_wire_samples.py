@@ -48,9 +48,8 @@ def of_clob(raw: Any) -> Market:
     return market_parsing.clob_market(raw, FREE)
 
 
-def of_events(raw: Any) -> list[Market]:
-    events = raw["events"] if isinstance(raw, dict) else raw
-    return [of_gamma(market) for event in events for market in event["markets"]]
+def first_of_events(events: list[Any]) -> Any:
+    return facts_of_market(of_gamma(events[0]["markets"][0]))
 
 
 def clob_rows(raw: Any) -> list[Market]:
@@ -198,7 +197,7 @@ UNDERSTOOD: Final[dict[str, tuple[Callable[[Any], Any], Any]]] = {
         (YES_NO, "0.01", True, False),
     ),
     "constructed/gamma_event.json": (
-        lambda raw: facts_of_market(of_events(raw)[0]),
+        first_of_events,
         (YES_NO, "0.001", False, True),
     ),
     "constructed/gamma_market.json": (
@@ -224,7 +223,7 @@ UNDERSTOOD: Final[dict[str, tuple[Callable[[Any], Any], Any]]] = {
     "constructed/http_open_order_sell_fok.json": (active, None),
     "constructed/http_open_orders_page.json": (
         rows_of(active),
-        [("200.0000", "0.0000"), ("150.0000", "50.0000")],
+        [("200.0000", "0"), ("150.0000", "50.0000")],
     ),
     "constructed/http_order_response_error_500.json": (failed, "Internal server error"),
     "constructed/http_signed_order.json": (
@@ -240,7 +239,7 @@ UNDERSTOOD: Final[dict[str, tuple[Callable[[Any], Any], Any]]] = {
         [[(B, "0.500000000000000000", "10.0000", MINED)]],
     ),
     "constructed/search_response.json": (
-        lambda raw: facts_of_market(of_events(raw)[0]),
+        lambda raw: first_of_events(raw["events"]),
         (YES_NO, "0.001", False, True),
     ),
     "constructed/ws_book_snapshot.json": (shown_book, ("0.50", "0.51")),

@@ -113,11 +113,9 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "infra.paper.server", "--port", str(self.port)]
-            + ["--data-dir", str(self.folder)],
-            cwd=ROOT,
-        )
+        place = ["--port", str(self.port), "--data-dir", str(self.folder)]
+        command = [sys.executable, "-m", "infra.paper.server", *place]
+        self.process = subprocess.Popen(command, cwd=ROOT)  # noqa: S603 - our own server
         end = time.monotonic() + 20
         while time.monotonic() < end:
             with contextlib.suppress(httpx.TransportError):

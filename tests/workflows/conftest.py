@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,20 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.failures import FailureTranslator
-from activities.orders import Desk, OrderActivities
+from activities.orders import Desk, OrderActivities, Outcome
 from activities.signals import SignalActivities
-from domain.ids import digest
-from domain.signal import OrderRequest
+from domain.ids import digest, signal_workflow_id
+from domain.signal import OrderRequest, PositionTask, SignalTask
 from tests.workflows.memory import LIMITS, Calls, Ledger, ServerClock, Venue, no_failpoint
+from workflows.execute_signal import ExecuteSignal
+from workflows.hold_position import HoldPosition
 from workflows.options import TRADING
 from workflows.registry import RUNNER, WORKFLOWS
 from workflows.work_order import OrderStatus, WorkOrder
 
 KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+# Where to leave the histories that tests/workflows/test_replay.py replays; unset, none are left.
+RECORDINGS = os.environ.get("HOLDFAST_TEST_RECORDINGS")
 NAMES = ("Account", "Market", "Action", "OrderState", "SignalId")
 
 
@@ -56,6 +60,7 @@ class Engine:
     environment: WorkflowEnvironment
     client: Client
     queue: str
+    name: str
     venue: Venue
     ledger: Ledger
     calls: Calls
@@ -69,19 +74,40 @@ class Engine:
         self.begun.append(handle.id)
         return handle
 
+    async def hold(self, token_id: str, *sales: OrderRequest) -> WorkflowHandle[HoldPosition, None]:
+        """Start a position's workflow with sales to make."""
+        task = PositionTask(account_id="main", token_id=token_id, requests=sales)
+        handle = await self.client.start_workflow(
+            HoldPosition.run, task, id=f"{self.queue}-position", task_queue=self.queue
+        )
+        self.begun.append(handle.id)
+        return handle
+
+    async def execute(self, task: SignalTask) -> WorkflowHandle[ExecuteSignal, Outcome]:
+        """Start the workflow of a signal that is not an entry."""
+        workflow_id = signal_workflow_id(task.signal_id)
+        handle = await self.client.start_workflow(
+            ExecuteSignal.run, task, id=workflow_id, task_queue=self.queue
+        )
+        self.begun.append(handle.id)
+        return handle
+
     async def end(self) -> None:
         """End what still runs: work without a worker would hold the server's time."""
         for workflow_id in self.begun:
+            handle = self.client.get_workflow_handle(workflow_id)
+            if RECORDINGS is not None:
+                history = await handle.fetch_history()
+                (Path(RECORDINGS) / f"{self.name}.json").write_text(history.to_json())
             with contextlib.suppress(RPCError):
-                await self.client.get_workflow_handle(workflow_id).terminate("the test is over")
+                await handle.terminate("the test is over")
 
-    async def until(self, condition: Callable[[], bool], seconds: int = 60) -> None:
-        """Let the server's time pass, a tenth of a second at a time, until `condition` holds."""
-        for _ in range(seconds * 10):
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait in real time, the server's clock not skipping, until `condition` holds."""
+        for _ in range(3_000):
             if condition():
                 return
-            await asyncio.sleep(0.01)  # the worker needs real time for its part
-            await self.environment.sleep(0.1)
+            await asyncio.sleep(0.01)
         raise AssertionError("it never happened")
 
 
@@ -93,14 +119,12 @@ async def engine(skipping: WorkflowEnvironment, request: Any) -> AsyncIterator[E
     ledger, calls = Ledger(), Calls()
     queue = f"q-{digest(request.node.name)}"
     async with running(skipping.client, queue, venue, ledger, calls):
-        made = Engine(skipping, skipping.client, queue, venue, ledger, calls)
+        made = Engine(skipping, skipping.client, queue, request.node.name, venue, ledger, calls)
         yield made
         await made.end()
 
 
-def running(
-    client: Client, queue: str, venue: Venue, ledger: Ledger, calls: Calls
-) -> AbstractAsyncContextManager[Worker]:
+def running(client: Client, queue: str, venue: Venue, ledger: Ledger, calls: Calls) -> Worker:
     """Run the product's workflows and activities on `queue`, everything outside in memory."""
     orders = OrderActivities(
         desks={"main": Desk(exchange=venue, limits=LIMITS)},
@@ -112,30 +136,22 @@ def running(
         failpoint=no_failpoint,
     )
     signals = SignalActivities(orders=ledger, fills=ledger, markets=ledger, workflows=calls)
-    return _worker(
-        Worker(
-            client,
-            task_queue=queue,
-            workflows=WORKFLOWS[TRADING],
-            workflow_runner=RUNNER,
-            activities=[
-                orders.prepare,
-                orders.submit,
-                orders.record_answer,
-                orders.learn,
-                orders.reload,
-                orders.look,
-                orders.cancel,
-                orders.settle_signal,
-                signals.deliver_sales,
-                signals.deliver_cancel,
-            ],
-            interceptors=[FailureTranslator()],
-        )
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=WORKFLOWS[TRADING],
+        workflow_runner=RUNNER,
+        activities=[
+            orders.prepare,
+            orders.submit,
+            orders.record_answer,
+            orders.learn,
+            orders.reload,
+            orders.look,
+            orders.cancel,
+            orders.settle_signal,
+            signals.deliver_sales,
+            signals.deliver_cancel,
+        ],
+        interceptors=[FailureTranslator()],
     )
-
-
-@asynccontextmanager
-async def _worker(worker: Worker) -> AsyncIterator[Worker]:
-    async with worker:
-        yield worker

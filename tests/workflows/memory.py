@@ -22,6 +22,7 @@ from domain.order import (
     OrderEvent,
     OrderSource,
     OrderState,
+    OrderType,
     Side,
     Sighting,
     TimeInForce,
@@ -36,7 +37,14 @@ from domain.ports import (
     UnsettledTrade,
 )
 from domain.risk import Limits
-from domain.signal import CancelRequest, OrderRequest, PositionTask, SignalStatus
+from domain.signal import (
+    CancelRequest,
+    OrderRequest,
+    PositionTask,
+    SignalStatus,
+    SizeKind,
+    Sizing,
+)
 from domain.sizing import Denied, Funds, Terms
 
 YES, NO = "1" * 70, "2" * 70
@@ -78,6 +86,9 @@ class ServerClock:
         self.now = await self.read()
 
 
+Happening = Callable[[str], object]  # told the hash of the order that is looked at
+
+
 @dataclass
 class Venue:
     """An exchange whose answers a test scripts.
@@ -85,16 +96,23 @@ class Venue:
     Attributes:
         answers: what to say to each send, in order; afterwards "live".
         lands: for each send, whether its bytes reach the book; afterwards they do.
+        at_look: what happens at each look that finds the order active, in order.
+        when_absent: what happens at each look that does not find it, in order.
+        at_cancel: what happens once a cancel has been answered.
     """
 
     clock: ServerClock
     answers: list[Submission] = field(default_factory=list[Submission])
     lands: list[bool] = field(default_factory=list[bool])
     sends: list[str] = field(default_factory=list[str])
+    sent_at: list[datetime] = field(default_factory=list[datetime])
     cancels: list[str] = field(default_factory=list[str])
     active: dict[str, ActiveOrder] = field(default_factory=dict[str, ActiveOrder])
     trades: list[Fill] = field(default_factory=list[Fill])
     signed: dict[str, Terms] = field(default_factory=dict[str, Terms])
+    at_look: list[Happening] = field(default_factory=list["Happening"])
+    when_absent: list[Happening] = field(default_factory=list["Happening"])
+    at_cancel: Callable[[], None] | None = None
     ask: Decimal = Decimal("0.50")
 
     async def sign(
@@ -116,6 +134,7 @@ class Venue:
             fill.order_hash == order_hash for fill in self.trades
         )
         self.sends.append(order_hash)
+        self.sent_at.append(self.clock.now)
         lands = self.lands.pop(0) if self.lands else True
         answer = self.answers.pop(0) if self.answers else Submission(answer=Answer.LIVE)
         if is_repeat:
@@ -132,6 +151,14 @@ class Venue:
             size=self.signed[order_hash].size,
             matched_size=Decimal(0),
         )
+
+    def pieces(self, *sizes: int) -> list[Happening]:
+        """Return happenings that match a resting order piece by piece."""
+
+        def piece(size: int) -> Happening:
+            return lambda order_hash: self.match(order_hash, Decimal(size))
+
+        return [piece(size) for size in sizes]
 
     def match(self, order_hash: str, size: Decimal) -> Fill:
         """Match part of a resting order."""
@@ -162,6 +189,9 @@ class Venue:
 
     async def active_order(self, order_hash: str) -> ActiveOrder | None:
         await self.clock.refresh()
+        happens = self.at_look if order_hash in self.active else self.when_absent
+        if happens:
+            happens.pop(0)(order_hash)
         return self.active.get(order_hash)
 
     async def active_orders(self) -> list[ActiveOrder]:
@@ -178,6 +208,8 @@ class Venue:
     async def cancel(self, order_hash: str) -> Cancelled:
         await self.clock.refresh()
         self.cancels.append(order_hash)
+        if self.at_cancel is not None:
+            self.at_cancel()
         if self.active.pop(order_hash, None) is None:
             return Cancelled(is_cancelled=False, words="already canceled or matched")
         return Cancelled(is_cancelled=True)
@@ -203,6 +235,7 @@ class Ledger:
 
     held: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
     unsettled_shares: Decimal = Decimal(0)
+    settles_after_reads: int = 0
     rows: dict[str, Order] = field(default_factory=dict[str, Order])
     payloads: dict[str, bytes] = field(default_factory=dict[str, bytes])
     recorded: dict[tuple[str, str], Fill] = field(default_factory=dict[tuple[str, str], Fill])
@@ -238,6 +271,9 @@ class Ledger:
             ),
             Decimal(0),
         )
+        self.settles_after_reads -= 1
+        if self.settles_after_reads == 0:
+            self.unsettled_shares = Decimal(0)
         free = self.held.get(token_id, Decimal(0)) - promised - self.unsettled_shares
         return Funds(
             free_usd=collateral_usd,
@@ -270,6 +306,7 @@ class Ledger:
     async def answered(self, order_hash: str, submission: Submission, now: datetime) -> Order:
         row = self.rows[order_hash]
         in_doubt = row.state is OrderState.UNKNOWN
+        row = self.rows[order_hash]
         return self._keep(answered(row, submission, is_earlier_send_in_doubt=in_doubt))
 
     async def sighted(self, order_hash: str, sighting: Sighting, now: datetime) -> Order:
@@ -333,3 +370,22 @@ class Calls:
 async def no_failpoint(name: str) -> None:
     """Pass."""
     del name
+
+
+def a_wish(intent: str = "s1-0", **changes: object) -> OrderRequest:
+    wish: dict[str, object] = {
+        "intent_id": intent,
+        "account_id": "main",
+        "signal_id": "s1",
+        "trace_id": "f" * 32,
+        "workflow_id": f"order-{intent}",
+        "source": OrderSource.WEBHOOK,
+        "market": "will-it-rain",
+        "outcome": "Yes",
+        "side": Side.BUY,
+        "type": OrderType.LIMIT,
+        "time_in_force": TimeInForce.GTC,
+        "sizing": Sizing(kind=SizeKind.SIZE, value=Decimal(40)),
+        "price": Decimal("0.50"),
+    }
+    return OrderRequest(**(wish | changes))  # pyright: ignore[reportArgumentType]

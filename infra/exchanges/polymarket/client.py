@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -69,6 +70,16 @@ class PolymarketAccount:
         if self._sdk is not None:
             await self._sdk.close()
         await self._http.aclose()
+
+    def on_answer_begun(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Do `act` whenever the answer to a sent order begins to come in, before it is read."""
+
+        async def hook(response: httpx.Response) -> None:
+            request = response.request
+            if request.method == "POST" and request.url.path.endswith("/order"):
+                await act()
+
+        self._http.event_hooks["response"].append(hook)
 
     async def sign(
         self, terms: Terms, market: Market, token_id: str, expires_at: datetime | None
@@ -174,7 +185,7 @@ class PolymarketAccount:
         """
         try:
             return await self._lookup(condition_id)
-        except InvalidInputError:
+        except (InvalidInputError, InvariantError):  # the registry's ways to say "not listed"
             return await market_of_clob(self._public, condition_id)
 
     async def _fills(self, query: Query) -> list[Fill]:

@@ -4,6 +4,7 @@ The SDK's own reads refuse a whole page over one missing field; losing a trade t
 than reading it ourselves.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from infra.exchanges.polymarket.wire import Json
 log = logging.getLogger(__name__)
 
 TIMEOUT: Final = httpx.Timeout(connect=2.0, read=4.0, write=2.0, pool=1.0)
+WHOLE_SECONDS: Final = 10.0  # of one answer, however slowly its bytes drip in
 LIMITS: Final = httpx.Limits(
     max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0
 )
@@ -143,10 +145,11 @@ class Connection:
         if self._keys is not None:
             headers |= self._keys.headers(method, path, body)
         try:
-            response = await self._http.request(
-                method, path, params=query, content=body, headers=headers
-            )
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(WHOLE_SECONDS):
+                response = await self._http.request(
+                    method, path, params=query, content=body, headers=headers
+                )
+        except (httpx.HTTPError, TimeoutError) as error:
             raise UnavailableError(f"{method} {path}: {type(error).__name__} {error}") from error
         if not response.is_success:
             raise failure(response, f"{method} {path}: {_words(response)}")

@@ -1,5 +1,6 @@
 """What a failed request means for the engine: the one map from the exchange's answers."""
 
+from math import isfinite
 from typing import Final
 
 import httpx
@@ -117,5 +118,8 @@ def failure(response: httpx.Response, words: str) -> HoldfastError:
 
 def _retry_after(response: httpx.Response) -> float:
     """Return the seconds the exchange asks us to wait; a date counts as the default."""
-    raw = response.headers.get("Retry-After", "")
-    return float(raw) if raw.isdecimal() else RETRY_AFTER_SECONDS
+    try:
+        seconds = float(response.headers.get("Retry-After", ""))
+    except ValueError:
+        return RETRY_AFTER_SECONDS
+    return seconds if isfinite(seconds) and seconds >= 0 else RETRY_AFTER_SECONDS

@@ -7,7 +7,7 @@ fills. Here a gap is an item like any other, and the consumer fills it by readin
 import asyncio
 import logging
 from asyncio import Queue
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from json import dumps
 from typing import Final
@@ -58,7 +58,7 @@ class PolymarketUserStream:
         self._attempts = 0
         self.unreadable = 0
 
-    async def follow(self) -> AsyncIterator[StreamItem]:
+    async def follow(self) -> AsyncGenerator[StreamItem, None]:
         """Yield everything the exchange says, from now on; never ends by itself.
 
         An event whose market cannot be read closes the channel: the gap that follows is one that
