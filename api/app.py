@@ -10,6 +10,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 
 from api import health, operations, parts, problems, reads, webhooks
+from api.inbox import START_SECONDS
 from api.sweep import sweep_forever
 from infra import failpoints
 from infra.settings import Settings, load_settings
@@ -43,6 +44,8 @@ def create(settings: Settings | None = None) -> FastAPI:
         finally:
             sweep.cancel()
             await asyncio.gather(sweep, return_exceptions=True)
+            if shared.begun:
+                await asyncio.wait(shared.begun, timeout=START_SECONDS)
             await shared.database.dispose()
 
     app = FastAPI(title="Holdfast", version="1", lifespan=lifespan, redoc_url=None)

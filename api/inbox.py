@@ -1,8 +1,10 @@
 """What becomes of a stored signal: understood, recorded, and its workflow started."""
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from api.dispatch import start, workflow_of
@@ -18,6 +20,7 @@ from infra.store.signals import REPEAT_OF, Understanding, Understood, Verdict
 
 log = logging.getLogger(__name__)
 
+START_SECONDS: Final = 2.0  # a server that needs longer for a start is away
 CLOCK_SKEW: Final = timedelta(seconds=60)  # how far a sender's clock may run ahead of ours
 
 
@@ -70,30 +73,43 @@ async def consider(parts: Parts, arrival: Arrival, now: datetime) -> Outcome:
     return await _settled(parts, found)
 
 
-async def launch(parts: Parts, task: SignalTask, within_seconds: float) -> SignalStatus:
+async def launch(parts: Parts, task: SignalTask) -> SignalStatus:
     """Start the workflow of `task` and write that it runs.
 
     Raises:
         UnavailableError: not known to have started, or not written; the sweep does it again.
     """
     await parts.failpoint("api.before_start")
-    workflow_id = await start(parts.temporal, task, within_seconds)
+    workflow_id = await start(parts.temporal, task, START_SECONDS)
     await parts.signals.started(task.signal_id)
     log.info("signal.started", extra={"signal_id": task.signal_id, "workflow_id": workflow_id})
     return SignalStatus.PROCESSING
 
 
 async def begun(parts: Parts, outcome: Outcome, within_seconds: float) -> Outcome:
-    """Return `outcome` after an attempt to start what it asks for; the sweep tries again."""
+    """Begin what `outcome` asks for and return how far that came in time.
+
+    A start that takes longer goes on by itself; one that fails is left to the sweep.
+    """
     if outcome.task is None:
         return outcome
-    try:
-        status = await launch(parts, outcome.task, within_seconds)
-    except UnavailableError as error:
-        waits = {"signal_id": outcome.signal_id, "why": str(error)}
-        log.warning("signal.waits", extra=waits)
+    attempt = asyncio.create_task(launch(parts, outcome.task))
+    parts.begun.add(attempt)
+    attempt.add_done_callback(partial(_ended, parts, outcome.signal_id))
+    await asyncio.wait({attempt}, timeout=within_seconds)
+    if not attempt.done() or attempt.cancelled() or attempt.exception() is not None:
         return outcome
-    return Outcome(signal_id=outcome.signal_id, status=status)
+    return Outcome(signal_id=outcome.signal_id, status=attempt.result())
+
+
+def _ended(parts: Parts, signal_id: str, attempt: asyncio.Task[SignalStatus]) -> None:
+    """Let go of a start, and say so where it failed."""
+    parts.begun.discard(attempt)
+    error = None if attempt.cancelled() else attempt.exception()
+    if isinstance(error, UnavailableError):
+        log.warning("signal.waits", extra={"signal_id": signal_id, "why": str(error)})
+    elif error is not None:
+        log.error("signal.not_started", extra={"signal_id": signal_id}, exc_info=error)
 
 
 def is_entry(wish: Instruction) -> bool:

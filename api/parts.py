@@ -3,20 +3,19 @@
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, FastAPI, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
 from api.strangers import Strangers
+from api.turns import Turns
 from domain.ports import Failpoint
+from domain.signal import SignalStatus
 from infra.settings import Settings
-from infra.store.database import POOL_SIZE
 from infra.store.reads import Reads
 from infra.store.signals import Signals
-
-TURNS: Final = POOL_SIZE - 2  # two connections are left for readers and the sweep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,8 @@ class Parts:
     Attributes:
         answered: how many webhooks got which HTTP status.
         strangers: what senders who prove nothing may still have stored.
-        turns: how many webhooks are at the database at once; the rest wait in line.
+        turns: the line of webhooks before the database.
+        begun: starts of workflows that outlast their request's answer.
     """
 
     settings: Settings
@@ -37,7 +37,8 @@ class Parts:
     failpoint: Failpoint
     answered: Counter[int] = field(default_factory=Counter[int])
     strangers: Strangers = field(default_factory=Strangers)
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(TURNS))
+    turns: Turns = field(default_factory=Turns)
+    begun: set[asyncio.Task[SignalStatus]] = field(default_factory=set[asyncio.Task[SignalStatus]])
 
     @property
     def secrets(self) -> list[str]:

@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 PERIOD_SECONDS: Final = 1.0
 OLDER_THAN_SECONDS: Final = 1.0  # younger ones are still in the hands of the request
 AT_ONCE: Final = 200
-START_SECONDS: Final = 2.0
 OUTAGE_AFTER: Final = 3  # rows in a row that cannot be started: the server is away, not the row
 PROOF_WITHIN: Final = timedelta(seconds=60)  # how long a sender that got no answer may repeat it
 
@@ -83,7 +82,7 @@ async def _swept(parts: Parts, row: StoredSignal, now: datetime) -> int:
     outcome = await consider(parts, arrival, now)
     if outcome.task is None:
         return 0
-    await launch(parts, outcome.task, START_SECONDS)
+    await launch(parts, outcome.task)
     return 1
 
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -26,9 +24,8 @@ from infra.store.signals import MOST_BODY_BYTES, Receipt, Verdict
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS: Final = 0.08  # from the first byte; the promise is 100 ms
-START_SECONDS: Final = 0.02  # the least time a start is given, however long storing took
+LEAST_SECONDS: Final = 0.02  # a start is waited for so long at least, however long storing took
 BODY_SECONDS: Final = 5.0  # a sender that takes longer for 64 KiB holds the door open
-ADMIT_SECONDS: Final = 3.0  # the longest wait for a turn at the database
 
 TOO_LONG: Final = FieldError(
     field="body", problem="longer than 64 KiB", remedy="send the order alone"
@@ -107,7 +104,7 @@ async def _body(request: Request) -> bytes:
 
 async def _answer(parts: Parts, call: Call) -> JSONResponse:
     """Store, judge and start; raises UnavailableError where nothing can be promised."""
-    async with _turn(parts):
+    async with parts.turns.one():
         if parts.strangers.are_spent(call.began_at) and not call.proves_itself(parts):
             return refusal(429, "too_many", "too many requests that prove nothing")
         receipt = await _received(parts, call)
@@ -125,21 +122,7 @@ async def _answer(parts: Parts, call: Call) -> JSONResponse:
         )
         outcome = await consider(parts, arrival, call.received_at)
     left = ANSWER_SECONDS - (monotonic_seconds() - call.began_at)
-    return _told(receipt, await begun(parts, outcome, max(left, START_SECONDS)))
-
-
-@asynccontextmanager
-async def _turn(parts: Parts) -> AsyncGenerator[None]:
-    """Wait for a turn at the database, so that what was begun is not starved by what comes."""
-    try:
-        async with asyncio.timeout(ADMIT_SECONDS):
-            await parts.turns.acquire()
-    except TimeoutError as error:
-        raise UnavailableError("too many signals at once") from error
-    try:
-        yield
-    finally:
-        parts.turns.release()
+    return _told(receipt, await begun(parts, outcome, max(left, LEAST_SECONDS)))
 
 
 async def _received(parts: Parts, call: Call) -> Receipt:

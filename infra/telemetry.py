@@ -13,7 +13,7 @@ from typing_extensions import override
 
 MASK: Final = "***"
 SECRET_NAMES: Final = re.compile(
-    r"(^|_)(secret|password|passphrase|private_key|api_key|storage_key|authorization|cookie"
+    r"(^|_)(secret|password|passphrase|private_?key|api_?key|storage_key|authorization|cookie"
     r"|mnemonic|signature)s?$|^key$",
     re.IGNORECASE,
 )

@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 from domain.errors import HoldfastError
 
 FAILED: Final = 1
+LONGEST_VERB: Final = 13  # its indent included
 PAPER_PORT: Final = 7406  # where `up` would put it on a machine of its own
 PAPER_FOLDER: Final = "~/.holdfast-paper"
 LONGEST_WAIT_SECONDS: Final = 86_400
@@ -44,7 +45,16 @@ READS: Final = {
     "accounts": "accounts and whether they may enter",
 }
 
+
 Verbs = Any  # argparse gives its collection of subcommands no public name
+
+
+class Help(RawDescriptionHelpFormatter):
+    """Help with a column wide enough for every verb: argparse forgets their indent."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = LONGEST_VERB
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,7 +78,7 @@ def parser() -> ArgumentParser:
         prog="holdfast",
         description="Durable trading engine for Polymarket.",
         epilog=EXITS,
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     verbs = made.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
@@ -88,7 +98,9 @@ def _add_stack(verbs: Verbs) -> None:
     up.add_argument("--port-base", type=_port_base, metavar="N", help="use ports N to N+29")
     up.add_argument("--no-exchange", action="store_true", help="without the paper exchange")
     demo = _verb(verbs, "demo", "the story of README on a throw-away stack", f"{ROLES}:demo")
-    demo.add_argument("--fast", action="store_true", help="without the pauses made for readers")
+    demo.add_argument(
+        "--fast", action="store_true", help="end at once, do not stay up for a look around"
+    )
 
 
 def _add_acts(verbs: Verbs) -> None:
@@ -140,7 +152,7 @@ def _add_care(verbs: Verbs) -> None:
     doctor = _verb(
         verbs, "doctor", "numbered findings, each with its remedy", "workers.cli_doctor:doctor"
     )
-    config = _verb(verbs, "config", "the one typed configuration", "")
+    config = _verb(verbs, "config", "the configuration: `config check` or `config show`", "")
     about = config.add_subparsers(dest="what", required=True, metavar="WHAT")
     check = _verb(
         about, "check", "is it complete and free of unknown keys?", f"{ROLES}:config_check"
@@ -154,15 +166,15 @@ def _add_care(verbs: Verbs) -> None:
 def _add_roles(verbs: Verbs) -> None:
     """Add the roles that run for long, one each."""
     _verb(verbs, "api", "serve the HTTP API", f"{ROLES}:api")
-    worker = _verb(verbs, "worker", "run one worker", "")
+    worker = _verb(verbs, "worker", "run one worker: `worker trading` or `worker streams`", "")
     which = worker.add_subparsers(dest="role", required=True, metavar="ROLE")
     _verb(which, "trading", "works orders, positions and guardians", f"{ROLES}:trading")
     _verb(which, "streams", "listens to prices and fills", f"{ROLES}:streams")
-    paper = _verb(verbs, "paper", "the paper exchange", "")
+    paper = _verb(verbs, "paper", "the paper exchange by itself: `paper serve`", "")
     what = paper.add_subparsers(dest="what", required=True, metavar="WHAT")
     serve = _verb(what, "serve", "serve the paper exchange", f"{ROLES}:paper_serve")
     serve.add_argument(
-        "--port", type=_port, default=PAPER_PORT, metavar="N", help=f"({PAPER_PORT})"
+        "--port", type=_port, default=PAPER_PORT, metavar="N", help=f"its port ({PAPER_PORT})"
     )
     serve.add_argument(
         "--data-dir",
@@ -179,7 +191,7 @@ def _verb(verbs: Verbs, name: str, words: str, entry: str) -> ArgumentParser:
         help=words,
         description=f"{words[0].upper()}{words[1:]}.",
         epilog=EXITS,
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     made.set_defaults(**({"entry": entry} if entry else {}))

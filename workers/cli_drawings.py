@@ -65,7 +65,7 @@ def story(args: Namespace, document: Any) -> RenderableType:
     head.append(f"\ntrace    {printable(str(document['trace_id'] or 'none'))}", style=OVER)
     for link in document["workflows"]:
         head.append(f"\nworkflow {printable(str(link['url'] or link['workflow_id']))}", style=OVER)
-    tables = [
+    tables: list[RenderableType] = [
         Rows(COLUMNS[kind], document[kind], kind)
         for kind in ("signals", "orders", "fills", "positions")
         if document[kind]

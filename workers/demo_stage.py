@@ -21,7 +21,7 @@ from infra.embedded.endpoints import Endpoints, read_endpoints
 READY_SECONDS: Final = 120.0  # a loaded machine may need a minute for what takes ten seconds
 STOP_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 0.05
-PATIENCE_SECONDS: Final = 60.0
+PATIENCE_SECONDS: Final = 120.0
 TRADING: Final = "worker-trading"
 POLLING: Final = '"worker.polling"'  # what its log says once it takes work
 
@@ -110,6 +110,24 @@ class Stage:
         lines = [line for line in log.read_text().splitlines() if POLLING in line]
         return datetime.fromisoformat(json.loads(lines[-1])["at"]).timestamp()
 
+    async def forget_faults(self) -> None:
+        """Let the exchange behave again."""
+        await self.http.delete(f"{self.endpoints.exchange.admin_url}/faults")
+
+    async def kill_everything(self) -> None:
+        """Kill -9 the supervisor and every process it keeps."""
+        pids = self.endpoints.processes.values()
+        self.up.kill()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        await self.up.wait()
+
+    async def raise_again(self) -> None:
+        """Start `holdfast up` again on the same folder and wait until it serves."""
+        (self.folder / "endpoints.json").unlink(missing_ok=True)
+        self.up = await _started(self.folder, "ab")
+        await _serving(self, lambda _: None)
+
     async def close(self) -> None:
         """Stop every process; what is stored stays."""
         await self.http.aclose()
@@ -122,33 +140,43 @@ class Stage:
 
 
 async def raised(folder: Path, tell: Callable[[str], None]) -> Stage:
-    """Start `holdfast up` on `folder` and wait until it serves.
+    """Start `holdfast up` on `folder`, emptied, and wait until it serves.
 
     Raises:
         StageError: it ended, or did not serve in time; the message names its log.
     """
-    log = folder.with_suffix(".log")
-    with log.open("wb") as output:
-        up = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "workers.cli", "up", "--data-dir", str(folder), "--fresh"),
+    up = await _started(folder, "wb", "--fresh")
+    stage = Stage(folder, up, httpx.AsyncClient(timeout=10.0, trust_env=False))
+    await _serving(stage, tell)
+    return stage
+
+
+async def _started(folder: Path, mode: str, *options: str) -> asyncio.subprocess.Process:
+    """Start `holdfast up`; what it prints goes beside the folder."""
+    with folder.with_suffix(".log").open(mode) as output:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "workers.cli", "up", "--data-dir", str(folder), *options),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             cwd=Path(__file__).parent.parent,
             start_new_session=True,  # Ctrl-C ends the demo, and the demo ends the stack
         )
-    stage = Stage(folder, up, httpx.AsyncClient(timeout=10.0, trust_env=False))
+
+
+async def _serving(stage: Stage, tell: Callable[[str], None]) -> None:
+    """Wait until a stack serves, telling each line it prints."""
+    log = stage.folder.with_suffix(".log")
     began, told = monotonic_seconds(), 0
-    while not (folder / "endpoints.json").exists():
+    while not (stage.folder / "endpoints.json").exists():
         lines = log.read_text(errors="replace").splitlines()
         for line in lines[told:]:
             tell(line)
         told = len(lines)
-        if up.returncode is not None or monotonic_seconds() - began > READY_SECONDS:
+        if stage.up.returncode is not None or monotonic_seconds() - began > READY_SECONDS:
             await stage.close()
             raise StageError(f"the stack did not come up: {lines[-1:]}; see {log}")
         await asyncio.sleep(LOOK_SECONDS)
-    return stage
 
 
 def addresses(endpoints: Endpoints) -> dict[str, str]:

@@ -111,12 +111,12 @@ class Temporal:
 
     async def has_poller(self, task_queue: str) -> bool:
         """Tell whether a worker polls `task_queue`, for workflows or for activities."""
-        client = await Client.connect(self.address, namespace=NAMESPACE)
-        for kind in POLLED:
-            request = DescribeTaskQueueRequest(
-                namespace=NAMESPACE, task_queue=TaskQueue(name=task_queue), task_queue_type=kind
-            )
-            with suppress(RPCError):  # not there yet: neither is the poller
+        with suppress(RPCError, RuntimeError):  # no server yet, or no such queue: no poller either
+            client = await Client.connect(self.address, namespace=NAMESPACE)
+            for kind in POLLED:
+                request = DescribeTaskQueueRequest(
+                    namespace=NAMESPACE, task_queue=TaskQueue(name=task_queue), task_queue_type=kind
+                )
                 described = await client.workflow_service.describe_task_queue(request)
                 if described.pollers:
                     return True

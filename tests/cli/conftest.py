@@ -24,7 +24,7 @@ def running() -> Iterator[Running]:
 def folder(running: Running, tmp_path: Path) -> Path:
     """Return a data folder whose `endpoints.json` names the server, which knows nothing yet."""
     running.api = SmallApi()
-    told = {
+    told: dict[str, object] = {
         "api": {"url": running.origin, "key": KEY},
         "webhooks": {
             "tradingview": {

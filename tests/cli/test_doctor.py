@@ -22,9 +22,16 @@ class Disk(NamedTuple):
     free: int
 
 
+def has_free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    def usage(_: Path) -> Disk:
+        return Disk(10**12, 0, free)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+
+
 @pytest.fixture(autouse=True)
 def _a_large_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Disk(10**12, 0, 10**12))
+    has_free(monkeypatch, 10**12)
 
 
 @pytest.fixture
@@ -161,7 +168,7 @@ def test_an_order_in_doubt_for_more_than_a_minute_is_a_fault(
 def test_a_disk_that_fills_up_is_told(
     holdfast: Command, monkeypatch: pytest.MonkeyPatch, free: int, level: str
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Disk(10**12, 0, free))
+    has_free(monkeypatch, free)
     assert levels(holdfast)["disk"] == level
 
 

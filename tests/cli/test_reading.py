@@ -80,6 +80,29 @@ def test_hashes_slugs_and_numbers_are_short_enough_to_read(
     assert "000000" not in said.out
 
 
+def test_in_a_narrow_terminal_markets_are_still_told_apart(
+    holdfast: Command, api: SmallApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(api)
+    monkeypatch.setenv("COLUMNS", "80")
+    for kind in ("orders", "positions"):
+        told = holdfast(kind).out
+        assert max(len(line) for line in told.splitlines()) <= 80
+        assert re.search(r"will.*….*26 ", told)
+
+
+def test_a_watch_outlives_a_restart_of_the_api(folder: Path) -> None:
+    rewrite(folder, lambda told: told["api"].update(url="http://127.0.0.1:1"))
+    process = watching(folder, "orders")
+    try:
+        assert process.stdout is not None
+        until(lambda: "nothing answers" in process.stdout.readline())
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_nothing_yet_is_said_in_words(holdfast: Command) -> None:
     assert "no orders yet" in holdfast("orders").out
 
@@ -188,13 +211,7 @@ def test_a_watch_shows_again_what_has_changed_until_it_is_interrupted(
     api: SmallApi, folder: Path, argv: tuple[str, ...]
 ) -> None:
     fill(api)
-    process = subprocess.Popen(  # noqa: S603  # our own command
-        [sys.executable, "-m", "workers.cli", *argv, "--watch"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"COLUMNS": "100", "HOLDFAST_DATA_DIR": str(folder)},
-        text=True,
-    )
+    process = watching(folder, *argv)
     try:
         path = f"/api/v1/{argv[0]}"
         until(lambda: asked(api, path) >= 2)
@@ -207,6 +224,16 @@ def test_a_watch_shows_again_what_has_changed_until_it_is_interrupted(
     assert err == ""
     if "--json" in argv:
         assert len([json.loads(line) for line in out.splitlines()]) >= 1
+
+
+def watching(folder: Path, *argv: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603  # our own command
+        [sys.executable, "-m", "workers.cli", *argv, "--watch"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"COLUMNS": "100", "HOLDFAST_DATA_DIR": str(folder)},
+        text=True,
+    )
 
 
 def asked(api: SmallApi, path: str) -> int:

@@ -151,6 +151,15 @@ async def test_an_incomplete_list_of_orders_is_an_error(
         await account.active_orders()
 
 
+async def test_a_cursor_that_leads_in_a_circle_is_noticed_at_once(
+    server: ScriptedServer, account: PolymarketAccount
+) -> None:
+    server.script("GET /data/orders", page(an_order(), cursor="MTAw"))
+    with pytest.raises(UnavailableError, match="leads back"):
+        await account.active_orders()
+    assert len(server.requests) == 2
+
+
 async def test_what_cannot_be_understood_is_counted(
     server: ScriptedServer, account: PolymarketAccount
 ) -> None:

@@ -92,10 +92,10 @@ def test_control_characters_are_written_out() -> None:
 
 
 def test_an_exception_is_told_in_one_line_of_json() -> None:
+    made = record("x.failed")
     try:
-        raise ValueError("at postgresql://me:hunter2@host/db")
+        int("postgresql://me:hunter2@host/db")
     except ValueError:
-        made = record("x.failed")
         made.exc_info = sys.exc_info()
     told = JsonLines("api").format(made)
     assert "\n" not in told

@@ -84,6 +84,8 @@ def test_a_taker_pays_the_markets_fee_and_a_maker_none(
 
     assert alice.balance() == 10_000_000_000 - 40_000_000 - 1_680_000  # 100 * .07 * .4 * .6
     assert bob.balance() == 10_000_000_000 - 60_000_000
+    owned = {(row["wallet"], row["asset"]): row["balance"] for row in venue.ledger("balances")}
+    assert owned["fees", "collateral"] == "1.68"
 
 
 def test_fees_are_rounded_to_five_decimals(venue: Venue) -> None:

@@ -1,0 +1,138 @@
+"""One real stack for all end-to-end tests: `holdfast up` with its failpoints armed by a file."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from workers.demo_claims import account_claims, order_claims
+from workers.demo_stage import Stage, raised
+
+OVER = {"FILLED", "CANCELLED", "EXPIRED", "REJECTED", "ABANDONED"}
+FINAL = {"CONFIRMED", "FAILED"}
+UNANSWERED = {"received", "processing"}
+
+Row = dict[str, Any]
+
+
+@dataclass
+class World:
+    """The stack, and the questions that tests ask of it.
+
+    Attributes:
+        markets: plain markets that no test has used yet.
+    """
+
+    stage: Stage
+    failpoints: Path
+    marks: Path
+    markets: list[Row] = field(default_factory=list[Row])
+
+    def arm(self, value: str) -> None:
+        """Arm failpoints in every process from now on."""
+        self.failpoints.write_text(value)
+
+    def has_fired(self, name: str) -> bool:
+        """Tell whether a failpoint has done its work."""
+        return (self.marks / name).exists()
+
+    async def quiet_market(self, bid: str, ask: str, size: str = "500") -> Row:
+        """Return an unused market whose first token has just this book."""
+        market = self.markets.pop()
+        token = market["tokens"][0]["token_id"]
+        await self.offer(token, bids=[[bid, size]], asks=[[ask, size]])
+        return market
+
+    async def offer(self, token: str, *, bids: list[list[str]], asks: list[list[str]]) -> None:
+        """Replace a token's makers."""
+        await self.stage.admin("/book", {"token_id": token, "bids": bids, "asks": asks})
+
+    async def send(self, action: str, market: Row, alert_id: str, **wish: str) -> str:
+        """Send an alert until somebody answers; return its signal's id."""
+        outcome = market["tokens"][0]["outcome"]
+        body = {"action": action, "market": market["slug"], "outcome": outcome, "id": alert_id}
+        status, answer = 0, dict[str, Any]()
+        for _ in range(200):
+            try:
+                status, answer, _ = await self.stage.alert({**body, **wish})
+            except (httpx.HTTPError, OSError):
+                pass  # the API is starting again: an alert's sender sends it again
+            if status in {200, 202}:
+                return str(answer["signal_id"])
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"the alert was not accepted: {status} {answer}")
+
+    async def signal(self, signal_id: str) -> Row:
+        """Return a signal as it stands."""
+        return next(row for row in await self.stage.rows("signals") if row["id"] == signal_id)
+
+    async def is_over(self, signal_id: str) -> bool:
+        """Tell whether a signal is answered and its orders are over."""
+        signal = await self.signal(signal_id)
+        assert signal["status"] not in {"denied", "error", "expired"}, signal
+        orders = await self.stage.rows("orders", signal_id=signal_id)
+        is_answered = signal["status"] not in UNANSWERED
+        return is_answered and bool(orders) and all(row["state"] in OVER for row in orders)
+
+    async def is_settled(self, token: str) -> bool:
+        """Tell whether every fill of a token is final on both sides."""
+        fills = await self.stage.rows("fills", token=token)
+        legs = await self.stage.ledger("trades", origin="api", token_id=token)
+        rows = [*fills, *legs]
+        return len(fills) == len(legs) and all(row["status"] in FINAL for row in rows)
+
+    async def finish(self, *signal_ids: str, token: str) -> None:
+        """Wait until signals are over and all their trades are final."""
+        for signal_id in signal_ids:
+
+            async def is_over(signal_id: str = signal_id) -> bool:
+                return await self.is_over(signal_id)
+
+            await self.stage.until(f"the end of signal {signal_id}", is_over)
+        await self.stage.until("settlement", lambda: self.is_settled(token))
+
+    async def assert_agreement(self, signal_id: str, token: str) -> None:
+        """Compare one order and its position with the exchange's own ledger."""
+        claims = await order_claims(self.stage, signal_id) + await account_claims(self.stage, token)
+        broken = [claim for claim in claims if not claim.holds]
+        assert not broken, broken
+
+    async def orders_at_exchange(self, token: str) -> list[Row]:
+        """Return every order of ours that the exchange has ever accepted for a token."""
+        return await self.stage.ledger("orders", origin="api", token_id=token)
+
+    async def filled_at_exchange(self, token: str) -> Decimal:
+        """Return the shares of ours that the exchange has matched of a token."""
+        orders = await self.orders_at_exchange(token)
+        return sum((Decimal(row["filled_size"]) for row in orders), Decimal(0))
+
+
+@pytest.fixture(scope="session")
+def armed_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+    """The file that arms failpoints and the folder where they leave their names."""
+    folder = tmp_path_factory.mktemp("failpoints")
+    file, marks = folder / "armed", folder / "marks"
+    file.write_text("")
+    marks.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOLDFAST_FAILPOINT", f"@{file}")
+        patch.setenv("HOLDFAST_FAILPOINT_DIR", str(marks))
+        yield file, marks
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def world(
+    armed_environment: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[World]:
+    """The running stack."""
+    stage = await raised(tmp_path_factory.mktemp("stack") / "data", lambda _: None)
+    listed = [row for row in await stage.rows("markets") if row["accepting_orders"]]
+    plain = [row for row in listed if not row["neg_risk"] and row["tick_size"] == "0.01"]
+    yield World(stage, *armed_environment, markets=plain)
+    await stage.close()
