@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from typing import Final
 
@@ -102,4 +102,4 @@ def taker_fee(market: Market, price: Decimal, size: Decimal) -> Decimal:
     Source: polymarket.md 3.3; makers pay nothing.
     """
     curve = (price * (1 - price)) ** market.fee_exponent
-    return (size * market.fee_rate * curve).quantize(FEE_STEP, rounding=ROUND_HALF_UP)
+    return (size * market.fee_rate * curve).quantize(FEE_STEP, rounding=ROUND_HALF_EVEN)

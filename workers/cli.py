@@ -98,9 +98,7 @@ def _add_stack(verbs: Verbs) -> None:
     up.add_argument("--port-base", type=_port_base, metavar="N", help="use ports N to N+29")
     up.add_argument("--no-exchange", action="store_true", help="without the paper exchange")
     demo = _verb(verbs, "demo", "the story of README on a throw-away stack", f"{ROLES}:demo")
-    demo.add_argument(
-        "--fast", action="store_true", help="end at once, do not stay up for a look around"
-    )
+    demo.add_argument("--fast", action="store_true", help="end at once, do not stay up for a look")
 
 
 def _add_acts(verbs: Verbs) -> None:

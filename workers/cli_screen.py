@@ -2,8 +2,8 @@
 
 import time
 from argparse import Namespace
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NoReturn
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -23,20 +23,28 @@ def show(args: Namespace) -> int:
     """Show what the verb names; with --watch, again every second until Ctrl-C."""
     with found_stack() as stack:
         if args.watch:
-            return _watched(stack, args)
+            _watched(stack, args)
         console().print(_drawn(stack, args))
     return 0
 
 
-def _watched(stack: Stack, args: Namespace) -> int:
-    """Redraw every second; a stack that is away for a while is waited for."""
-    with Live(console=console(), auto_refresh=False, vertical_overflow="crop") as live:
-        while True:
-            try:
-                live.update(_drawn(stack, args), refresh=True)
-            except UnreachableError as error:
-                live.update(Text(str(error), style="red"), refresh=True)
-            time.sleep(WATCH_SECONDS)
+def _watched(stack: Stack, args: Namespace) -> NoReturn:
+    """Redraw every second on a terminal; into a pipe, write one picture after the other."""
+    screen = console()
+    if not screen.is_terminal:
+        _repeat(stack, args, screen.print)
+    with Live(console=screen, auto_refresh=False, vertical_overflow="crop") as live:
+        _repeat(stack, args, lambda picture: live.update(picture, refresh=True))
+
+
+def _repeat(stack: Stack, args: Namespace, show: Callable[[RenderableType], None]) -> NoReturn:
+    """Show again and again; a stack that is away for a while is waited for."""
+    while True:
+        try:
+            show(_drawn(stack, args))
+        except UnreachableError as error:
+            show(Text(str(error), style="red"))
+        time.sleep(WATCH_SECONDS)
 
 
 def _drawn(stack: Stack, args: Namespace) -> RenderableType:

@@ -45,6 +45,9 @@ TASK_QUEUES: Final = {"worker-trading": "trading", "worker-streams": "streams"}
 COMMAND: Final = (sys.executable, "-m", "workers.standby")
 SCOPES: Final = ("signal", "read", "operate")
 
+# Whoever plays with kill -9 wants to see the alert survive it, not expire.
+PAPER_MAX_AGE_SECONDS: Final = 300
+
 # Above what a load test of 200 open orders and $5,000 in one market needs.
 PAPER_LIMITS: Final = {
     "max_order_notional_usd": "6000",
@@ -185,7 +188,13 @@ class Stack:
         return {
             "exchange": self.paper.addresses.model_dump(),
             "accounts": {account.id: keys | {"limits": PAPER_LIMITS}},
-            "webhooks": {SOURCE: {"secret": self.keys.webhook_secret, "account": account.id}},
+            "webhooks": {
+                SOURCE: {
+                    "secret": self.keys.webhook_secret,
+                    "account": account.id,
+                    "max_age_seconds": PAPER_MAX_AGE_SECONDS,
+                }
+            },
         }
 
     def _paper_secrets(self, account: AccountEndpoint) -> Table:

@@ -1,7 +1,6 @@
 """The only file that puts an adapter behind a port."""
 
 import os
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,14 +11,12 @@ from activities.orders import Desk, OrderActivities
 from activities.signals import SignalActivities
 from activities.streams import Feed, StreamActivities
 from activities.trades import Recorder
-from domain.errors import InvalidInputError
-from domain.market import Market
 from domain.risk import Limits
 from infra.clock import utc_now
 from infra.exchanges.polymarket.accounts import open_accounts, user_stream
 from infra.exchanges.polymarket.client import PolymarketAccount
 from infra.exchanges.polymarket.connection import Connection, pooled_client
-from infra.exchanges.polymarket.registry import GammaMarkets, market_of_clob
+from infra.exchanges.polymarket.registry import GammaMarkets
 from infra.failpoints import Failpoints, from_environment
 from infra.settings import LimitSettings, Settings
 from infra.store.accounts import Account, Accounts
@@ -84,7 +81,7 @@ def assemble(settings: Settings, client: Client, role: str) -> Parts:
     return Parts(
         settings=settings,
         engine=engine,
-        accounts=open_accounts(settings, _lookup(settings, markets)),
+        accounts=open_accounts(settings, markets.by_condition),
         orders=Orders(engine, Cipher(key)),
         fills=Fills(engine, failpoint),
         markets=markets,
@@ -150,19 +147,6 @@ def market_source(parts: Parts) -> GammaMarkets:
 
     gamma = Connection(pooled_client(exchange.gamma_url))
     return GammaMarkets(gamma, Connection(pooled_client(exchange.clob_url)), held)
-
-
-def _lookup(settings: Settings, markets: Markets) -> Callable[[str], Awaitable[Market]]:
-    """Return how a market is found by its condition id: listed, or asked of the exchange."""
-    clob = Connection(pooled_client(settings.exchange.clob_url))
-
-    async def lookup(condition_id: str) -> Market:
-        try:
-            return await markets.by_condition(condition_id)
-        except InvalidInputError:
-            return await market_of_clob(clob, condition_id)
-
-    return lookup
 
 
 def _limits(settings: LimitSettings) -> Limits:

@@ -3,10 +3,11 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import col
 
 from domain.errors import InvariantError
@@ -97,14 +98,21 @@ class Accounts:
             at = func.clock_timestamp()
             await connection.execute(moved.values(**values, state_changed_at=at))
             detail = {"before": before.value, "after": {"state": to.value}, "reason": reason}
-            event = Event(
-                kind=f"account.{to}",
-                subject_kind="account",
-                subject_id=account_id,
-                account_id=account_id,
-                who=who,
-                detail=detail,
-            )
-            await write(connection, event)
-            await announce(connection, event.kind, detail | {"account_id": account_id, "who": who})
+            await _tell(connection, account_id, who, detail)
         return to
+
+
+async def _tell(
+    connection: AsyncConnection, account_id: str, who: str | None, detail: dict[str, Any]
+) -> None:
+    """Write the event and the notice of a change of state."""
+    event = Event(
+        kind=f"account.{detail['after']['state']}",
+        subject_kind="account",
+        subject_id=account_id,
+        account_id=account_id,
+        who=who,
+        detail=detail,
+    )
+    await write(connection, event)
+    await announce(connection, event.kind, detail | {"account_id": account_id, "who": who})

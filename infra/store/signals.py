@@ -124,31 +124,23 @@ class Signals:
         where these do not travel in the body. `refusal` stores the arrival as an error at once; a
         body over 64 KiB is cut and needs one.
         """
-        marked = f"{key}\0".encode() + body if key else body
-        digest = hashlib.sha256(marked).hexdigest()
+        source = storable_text(source)
+        digest = hashlib.sha256(
+            f"{storable_text(key)}\0".encode() + body if key else body
+        ).hexdigest()
         async with transaction(self.engine) as connection:
             await _lock(connection, f"{source} {digest}")
             first = await _first_in_window(connection, source, digest, now)
             if first is not None:
                 return await _counted(connection, first)
-            identity = signal_id(source, digest, await _occurrences(connection, source, digest))
-            status = SignalStatus.RECEIVED if refusal is None else SignalStatus.ERROR
-            row = {
-                "id": identity,
-                "source": source,
-                "received_at": now,
-                "status": status.value,
-                "reason": refusal,
-                "raw_payload": body[:MOST_BODY_BYTES],
-                "body_digest": digest,
-                "repeats": 0,
-                "is_unproven": False,
-                "trace_id": trace_id(identity),
-            }
+            count = await _occurrences(connection, source, digest)
+            row = _arrived(signal_id(source, digest, count), body, refusal)
+            row |= {"source": source, "body_digest": digest, "received_at": now}
             await connection.execute(insert(Table).values(row))
-            await _tell(connection, identity, status, {"source": source, "bytes": len(body)})
+            status = SignalStatus(row["status"])
+            await _tell(connection, row["id"], status, {"source": source, "bytes": len(body)})
         return Receipt(
-            signal_id=identity,
+            signal_id=row["id"],
             status=status,
             reason=refusal,
             is_repeat=False,
@@ -264,6 +256,20 @@ async def _occurrences(connection: AsyncConnection, source: str, digest: str) ->
         col(Table.source) == source, col(Table.body_digest) == digest
     )
     return (await connection.execute(query)).scalar_one()
+
+
+def _arrived(identity: str, body: bytes, refusal: str | None) -> dict[str, Any]:
+    """Return the columns of a new signal that follow from its id and its body."""
+    status = SignalStatus.RECEIVED if refusal is None else SignalStatus.ERROR
+    return {
+        "id": identity,
+        "status": status.value,
+        "reason": storable_text(refusal) if refusal is not None else None,
+        "raw_payload": body[:MOST_BODY_BYTES],
+        "repeats": 0,
+        "is_unproven": False,
+        "trace_id": trace_id(identity),
+    }
 
 
 async def _counted(connection: AsyncConnection, first: RowMapping) -> Receipt:

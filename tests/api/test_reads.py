@@ -224,6 +224,7 @@ async def test_a_signal_tells_what_it_caused(stack: Stack) -> None:
 
 
 FORMS = [
+    json.dumps({"action": "PING", "secret": SECRET, "comment": f"my {SECRET}"}),
     json.dumps({"action": "PING", "secret": SECRET}),
     json.dumps({"action": "PING", "secret": SECRET}).replace('h\\"', "h\\u0022"),
     json.dumps({"action": "PING", "Pass_Phrase": "near-miss"}),

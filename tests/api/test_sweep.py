@@ -92,8 +92,8 @@ async def test_signals_wait_while_temporal_is_away_and_begin_when_it_returns(
 async def test_old_entries_expire_while_exits_wait(database_url: str) -> None:
     away = TemporalSettings(address=f"127.0.0.1:{free_port()}")
     async with running(settings_for(database_url, away)) as stack:
-        entry = (await stack.post(BUY)).json()["signal_id"]
         leave = (await stack.post(EXIT)).json()["signal_id"]
+        entry = (await stack.post(BUY)).json()["signal_id"]  # swept after the exit
         stack.run("UPDATE holdfast.signals SET received_at = received_at - interval '5 minutes'")
         await stack.settled_as("expired", entry)
         found = {row["id"]: row for row in stack.signals()}

@@ -1,6 +1,7 @@
 """One real stack for all end-to-end tests: `holdfast up` with its failpoints armed by a file."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -59,10 +60,9 @@ class World:
         body = {"action": action, "market": market["slug"], "outcome": outcome, "id": alert_id}
         status, answer = 0, dict[str, Any]()
         for _ in range(200):
-            try:
+            # While the API starts again nobody answers: an alert's sender sends it again.
+            with contextlib.suppress(httpx.HTTPError, OSError):
                 status, answer, _ = await self.stage.alert({**body, **wish})
-            except (httpx.HTTPError, OSError):
-                pass  # the API is starting again: an alert's sender sends it again
             if status in {200, 202}:
                 return str(answer["signal_id"])
             await asyncio.sleep(0.1)

