@@ -60,7 +60,9 @@ class SignalActivities:
     @activity.defn
     async def deliver_cancel(self, task: SignalTask) -> str:
         """Ask the order's own workflow to cancel it and return what came of that."""
-        wanted = task.instruction.order_hash or ""
+        wanted = task.instruction.order_hash
+        if wanted is None:
+            return "name the order to cancel by its hash; cancelling a whole market is not built"
         order = await self.orders.by_hash(wanted)
         if order is None or order.account_id != task.account_id:
             return f"no order {wanted} on this account"

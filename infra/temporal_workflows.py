@@ -3,7 +3,11 @@
 import logging
 from datetime import timedelta
 
-from temporalio.client import Client, WorkflowUpdateStage
+from temporalio.client import (
+    Client,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+    WorkflowUpdateStage,
+)
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -57,6 +61,8 @@ class TemporalWorkflows:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return False
             raise UnavailableError(f"Temporal: {error.message}") from error
+        except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+            raise UnavailableError("no worker took the cancel in time") from error
         return True
 
     async def order_changed(self, workflow_id: str, order_hash: str) -> None:

@@ -5,6 +5,7 @@ import logging
 import signal
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Any, Final
 
 from temporalio.client import Client
@@ -21,6 +22,8 @@ CONNECT_PAUSE_SECONDS: Final = 0.3
 # A workflow cached by a worker that died is given to another after this long; too short only
 # costs a replay (docs/decisions/0006).
 STICKY: Final = timedelta(milliseconds=500)
+# Named, for else the SDK hashes every loaded module at each start: seconds of a recovery.
+BUILD: Final = f"holdfast-{version('holdfast')}"
 GRACE: Final = timedelta(seconds=8)  # less than a supervisor waits before it kills
 
 
@@ -50,6 +53,7 @@ async def serve_queue(client: Client, queue: str, activities: Sequence[Callable[
         activities=activities,
         workflow_runner=RUNNER,
         interceptors=[FailureTranslator()],
+        build_id=BUILD,
         sticky_queue_schedule_to_start_timeout=STICKY,
         graceful_shutdown_timeout=GRACE,
     )

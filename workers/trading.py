@@ -28,8 +28,12 @@ async def run_trading(settings: Settings) -> None:
     _check(settings)
     client = await connected(settings)
     parts = assemble(settings, client, "trading")
+
+    async def after_send() -> None:
+        await parts.failpoint("order.after_send")
+
     for account in parts.accounts.values():
-        account.on_answer_begun(partial(parts.failpoint, "order.after_send"))
+        account.on_answer_begun(after_send)
     opening = asyncio.create_task(_open_accounts(parts))
     await asyncio.wait({opening}, timeout=OPENING_SECONDS)
     orders, signals = order_activities(parts), signal_activities(parts)
