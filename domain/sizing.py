@@ -11,15 +11,17 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from math import gcd
 from typing import Final
 
+from domain.fill import taker_fee
 from domain.market import Book, Market
 from domain.order import OrderType, Side, TimeInForce
-from domain.signal import OrderRequest, SizeKind, Sizing
+from domain.signal import OrderRequest, SizeKind
 
 SLIPPAGE_FRACTION: Final = Decimal("0.05")  # a marketable order walks at most this far,
 SLIPPAGE_TICKS: Final = 2  # or this many ticks, whichever is wider
 LOT: Final = Decimal("0.01")  # shares; finest size the exchange takes
 CENT: Final = Decimal("0.01")  # collateral; finest amount of an order that may not rest
 COARSE_TICK: Final = Decimal("0.01")  # worst prices on this grid keep amounts within accuracy
+FEE_SAMPLE: Final = Decimal(1_000_000)  # shares; enough that rounding the fee does not matter
 MIN_MARKETABLE_USD: Final = Decimal(1)
 STALE: Final = "stale"  # the wish has outlived its sender's patience
 UNSETTLED: Final = "shares_unsettled"  # the one denial that time alone may lift
@@ -75,7 +77,7 @@ def terms(request: OrderRequest, market: Market, book: Book, funds: Funds) -> Te
     price = _price(request, market, book)
     if isinstance(price, Denied):
         return price
-    size = _size(request, price, funds)
+    size = _size(request, market, price, funds)
     if isinstance(size, Denied):
         return size
     asked = Terms(side=request.side, time_in_force=request.time_in_force, price=price, size=size)
@@ -136,9 +138,9 @@ def bounded_price(side: Side, price: Decimal, tick: Decimal) -> Decimal | Denied
     return min(max(on_grid, tick), 1 - tick)
 
 
-def _size(request: OrderRequest, price: Decimal, funds: Funds) -> Decimal | Denied:
+def _size(request: OrderRequest, market: Market, price: Decimal, funds: Funds) -> Decimal | Denied:
     """Return shares, rounded down to what may be signed at `price`."""
-    wanted = _shares(request.sizing, request.side, price, funds)
+    wanted = _shares(request, market, price, funds)
     if request.side is Side.SELL:
         if funds.free_shares < wanted and funds.unsettled_shares and request.waits_for_settlement:
             words = f"{funds.unsettled_shares} shares are bought and not yet settled"
@@ -152,15 +154,20 @@ def _size(request: OrderRequest, price: Decimal, funds: Funds) -> Decimal | Deni
     return wanted // step * step
 
 
-def _shares(sizing: Sizing, side: Side, price: Decimal, funds: Funds) -> Decimal:
-    """Return what `sizing` means in shares at `price`, unrounded."""
+def _shares(request: OrderRequest, market: Market, price: Decimal, funds: Funds) -> Decimal:
+    """Return what a sizing means in shares at `price`, unrounded.
+
+    A share of the collateral has to pay the fee as well: the exchange takes it on top.
+    """
+    sizing = request.sizing
     if sizing.kind is SizeKind.SIZE:
         return sizing.value
     if sizing.kind is SizeKind.NOTIONAL:
         return sizing.value / price
-    if side is Side.SELL:
+    if request.side is Side.SELL:
         return (funds.free_shares + funds.unsettled_shares) * sizing.value / 100
-    return max(funds.free_usd, Decimal(0)) * sizing.value / 100 / price
+    fee = taker_fee(market, price, FEE_SAMPLE) / FEE_SAMPLE
+    return max(funds.free_usd, Decimal(0)) * sizing.value / 100 / (price + fee)
 
 
 def whole_cent_step(price: Decimal) -> Decimal:

@@ -160,6 +160,8 @@ async def _started(folder: Path, mode: str, *options: str) -> asyncio.subprocess
             stdout=output,
             stderr=output,
             cwd=Path(__file__).parent.parent,
+            # A throw-away stack is not the one that the command is to find afterwards.
+            env=os.environ | {"XDG_STATE_HOME": str(folder.parent)},
             start_new_session=True,  # Ctrl-C ends the demo, and the demo ends the stack
         )
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from domain.fill import taker_fee
 from domain.market import Book, Level, Market
 from domain.order import OrderSource, OrderType, Side, TimeInForce
 from domain.signal import OrderRequest, SizeKind, Sizing
@@ -208,3 +209,27 @@ def test_nothing_held_is_nothing_to_sell() -> None:
     found = terms(everything, a_market(), _book(), none)
     assert isinstance(found, Denied)
     assert found.rule == "nothing_to_sell"
+
+
+@given(
+    rate=st.sampled_from([Decimal("0"), Decimal("0.03"), Decimal("0.07")]),
+    free=st.integers(200, 10**7).map(lambda cents: Decimal(cents) / 100),
+    cents=st.integers(2, 98),
+)
+def test_all_of_the_collateral_pays_for_the_shares_and_their_fee(
+    rate: Decimal, free: Decimal, cents: int
+) -> None:
+    market = a_market(fee_rate=rate, fee_exponent=1)
+    request = _request(
+        Side.BUY,
+        _sizing(SizeKind.PERCENT, "100"),
+        type=OrderType.LIMIT,
+        time_in_force=TimeInForce.GTC,
+        price=Decimal(cents) / 100,
+    )
+
+    signed = terms(request, market, _book(), Funds(free_usd=free, free_shares=Decimal(0)))
+
+    assume(isinstance(signed, Terms))
+    assert isinstance(signed, Terms)
+    assert signed.notional_usd + taker_fee(market, signed.price, signed.size) <= free

@@ -98,9 +98,14 @@ class World:
         await self.stage.until("settlement", lambda: self.is_settled(token))
 
     async def assert_agreement(self, signal_id: str, token: str) -> None:
-        """Compare one order and its position with the exchange's own ledger."""
-        claims = await order_claims(self.stage, signal_id) + await account_claims(self.stage, token)
-        broken = [claim for claim in claims if not claim.holds]
+        """Compare a token's only order, and its position, with the exchange's own ledger."""
+        broken = [claim for claim in await order_claims(self.stage, signal_id) if not claim.holds]
+        assert not broken, broken
+        await self.assert_account_agrees(token)
+
+    async def assert_account_agrees(self, token: str) -> None:
+        """Compare a token's position, cash and profit with the exchange's own ledger."""
+        broken = [claim for claim in await account_claims(self.stage, token) if not claim.holds]
         assert not broken, broken
 
     async def orders_at_exchange(self, token: str) -> list[Row]:

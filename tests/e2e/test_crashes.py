@@ -45,6 +45,7 @@ async def test_a_worker_killed_at_this_moment_leaves_one_order_and_every_fill(
     assert order["state"] == "FILLED"
     fills = await world.stage.rows("fills", token=token)
     assert sum(Decimal(fill["size"]) for fill in fills) == await world.filled_at_exchange(token)
+    await world.assert_account_agrees(token)
 
 
 async def test_twenty_alerts_and_ten_kills_are_twenty_orders_worked_to_their_end(
@@ -68,11 +69,15 @@ async def test_twenty_alerts_and_ten_kills_are_twenty_orders_worked_to_their_end
     await world.finish(*signals, token=token)
 
     assert len(set(signals)) == 20
-    assert len(await world.orders_at_exchange(token)) == 20
+    theirs = {order["order_hash"] for order in await world.orders_at_exchange(token)}
+    ours: set[str] = set()
     for signal_id in signals:
         [order] = await world.stage.rows("orders", signal_id=signal_id)
         assert order["state"] == "FILLED"
-    await world.assert_agreement(signals[0], token)
+        ours.add(order["order_hash"])
+    assert len(theirs) == 20
+    assert ours == theirs
+    await world.assert_account_agrees(token)
 
 
 async def test_everything_killed_at_once_continues_on_the_same_folder(world: World) -> None:
