@@ -27,7 +27,7 @@ class World:
     """The stack, and the questions that tests ask of it.
 
     Attributes:
-        markets: plain markets that no test has used yet.
+        markets: those that no test has used yet.
     """
 
     stage: Stage
@@ -138,6 +138,7 @@ async def world(
     """The running stack."""
     stage = await raised(tmp_path_factory.mktemp("stack") / "data", lambda _: None)
     listed = [row for row in await stage.rows("markets") if row["accepting_orders"]]
-    plain = [row for row in listed if not row["neg_risk"] and row["tick_size"] == "0.01"]
-    yield World(stage, *armed_environment, markets=plain)
+    # The plain ones are taken first, from the end.
+    listed.sort(key=lambda row: (not row["neg_risk"], row["tick_size"] == "0.01"))
+    yield World(stage, *armed_environment, markets=listed)
     await stage.close()

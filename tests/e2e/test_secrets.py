@@ -43,9 +43,11 @@ async def test_no_secret_is_in_a_log_or_in_a_workflows_history(world: World) -> 
 
 
 async def test_no_read_of_the_api_shows_the_secret_an_alert_carried(world: World) -> None:
+    market = await world.quiet_market("0.40", "0.50")
+    await world.send("BuyMarket", market, "with-a-secret", size="20")
     secret = world.stage.endpoints.webhooks["tradingview"].secret
 
     rows = await world.stage.rows("signals")
 
-    assert any("secrets" in str(row) for row in rows)
+    assert any("with-a-secret" in str(row["raw_payload"]) for row in rows)
     assert secret not in str(rows)
