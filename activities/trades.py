@@ -22,7 +22,7 @@ class Recorder:
     async def record(self, fill: Fill, seen_by: SeenBy) -> None:
         """Record a fill; told again, it changes nothing."""
         recorded = await self.fills.record(fill, seen_by, self.clock())
-        if recorded.is_new and recorded.workflow_id is not None:
+        if recorded.workflow_id is not None:
             await self.workflows.order_changed(recorded.workflow_id, fill.order_hash)
 
     async def catch_up(self) -> None:

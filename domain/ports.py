@@ -234,7 +234,7 @@ class Recorded:
 
     Attributes:
         is_new: this call was the first to record it or its new status.
-        workflow_id: whom to tell; None for an order that is not ours.
+        workflow_id: whom to tell that an order of theirs has filled; None where none has.
     """
 
     is_new: bool

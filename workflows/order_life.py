@@ -114,7 +114,10 @@ class OrderLife:
         if self.order is not None or self.denied is not None:
             return self.order is not None
         prepared: Preparation = await workflow.execute_local_activity_method(
-            OrderActivities.prepare, self.request, **options.LOCAL
+            OrderActivities.prepare,
+            self.request,
+            **options.LOCAL,
+            summary="size, sign and store; nothing is sent yet",
         )
         self.denied = prepared.denied
         if prepared.order is not None:
@@ -155,7 +158,8 @@ class OrderLife:
     async def _record(self, order: Order, submission: Submission) -> Order:
         """Record a send's outcome."""
         answered = Answered(order_hash=order.order_hash, submission=submission)
-        return await self._locally(OrderActivities.record_answer, answered, order)
+        words = f"the answer was: {submission.answer}"
+        return await self._locally(OrderActivities.record_answer, answered, order, words)
 
     async def _wait_while_busy(self, order: Order, submission: Submission, begun: datetime) -> None:
         """Pause as the exchange asked; an entry that waited too long ends, nothing being sent."""
@@ -206,7 +210,7 @@ class OrderLife:
         if self._cancel_reason is not None:
             await self._cancel(order)
         else:
-            await self._locally(OrderActivities.reload, order, order)
+            await self._locally(OrderActivities.reload, order, order, "read our own record")
 
     async def _watch(self, order: Order) -> None:
         """Watch an abandoned hash for a while and cancel it if it turns up after all."""
@@ -219,7 +223,8 @@ class OrderLife:
 
     async def _look(self, order: Order) -> Order:
         """Ask the exchange what became of the order."""
-        return await self._locally(OrderActivities.look, order, order)
+        words = "ask the exchange what became of it"
+        return await self._locally(OrderActivities.look, order, order, words)
 
     async def _cancel(self, order: Order) -> Order:
         """Cancel by hash and look."""
@@ -235,17 +240,20 @@ class OrderLife:
     async def _learn(self, order: Order, event: OrderEvent, words: str) -> Order:
         """Record news that this workflow itself decided."""
         lesson = Lesson(order_hash=order.order_hash, event=event, words=words)
-        return await self._locally(OrderActivities.learn, lesson, order)
+        return await self._locally(OrderActivities.learn, lesson, order, f"record: {event}")
 
     async def _locally(
         self,
         step: Callable[[OrderActivities, Subject], Awaitable[Order]],
         subject: Subject,
         order: Order,
+        words: str,
     ) -> Order:
         """Run one local step; a refusal that no retry can mend leaves the order as recorded."""
         try:
-            known = await workflow.execute_local_activity_method(step, subject, **options.LOCAL)
+            known = await workflow.execute_local_activity_method(
+                step, subject, **options.LOCAL, summary=words
+            )
         except ActivityError as error:
             workflow.logger.error("order.step_refused", exc_info=error)
             known = await workflow.execute_local_activity_method(
@@ -280,7 +288,10 @@ class OrderLife:
         elif self.request.signal_id is not None:
             outcome = Outcome(signal_id=self.request.signal_id, status=status, reason=words)
             await workflow.execute_local_activity_method(
-                OrderActivities.settle_signal, outcome, **options.LOCAL
+                OrderActivities.settle_signal,
+                outcome,
+                **options.LOCAL,
+                summary=f"tell the signal: {status}",
             )
 
     def outcome(self) -> tuple[SignalStatus, str | None]:

@@ -61,7 +61,7 @@ class Fills:
             known = await _known(connection, fill)
             workflow_id = ours.workflow_id if ours is not None else None
             if known is not None and not is_news(known.status, fill.status):
-                return Recorded(is_new=False, workflow_id=workflow_id)
+                return Recorded(is_new=False, workflow_id=None)
             if known is None:
                 await _insert(connection, fill, seen_by, now)
             else:
@@ -74,7 +74,8 @@ class Fills:
             if after != before:
                 await store_holding(connection, before, after, now)
             await _tell(connection, _Step(fill, known, ours, before.position, after.position))
-            return Recorded(is_new=True, workflow_id=workflow_id)
+            # A trade's later statuses change nothing that the order's workflow waits for.
+            return Recorded(is_new=True, workflow_id=workflow_id if known is None else None)
 
     async def unsettled(self, account_id: str) -> list[UnsettledTrade]:
         """Return every trade that is still neither confirmed nor failed, oldest first."""
