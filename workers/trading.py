@@ -10,7 +10,13 @@ from domain.errors import HoldfastError, UnavailableError
 from domain.risk import AccountState
 from infra.settings import Settings, SettingsError
 from workers.process import connected, serve_queue
-from workers.wiring import Parts, assemble, order_activities, signal_activities
+from workers.wiring import (
+    Parts,
+    assemble,
+    order_activities,
+    signal_activities,
+    trading_activities,
+)
 from workflows.options import TRADING
 
 log = logging.getLogger(__name__)
@@ -36,23 +42,8 @@ async def run_trading(settings: Settings) -> None:
         account.on_answer_begun(after_send)
     opening = asyncio.create_task(_open_accounts(parts))
     await asyncio.wait({opening}, timeout=OPENING_SECONDS)
-    orders, signals = order_activities(parts), signal_activities(parts)
-    await serve_queue(
-        client,
-        TRADING,
-        [
-            orders.prepare,
-            orders.submit,
-            orders.record_answer,
-            orders.learn,
-            orders.reload,
-            orders.look,
-            orders.cancel,
-            orders.settle_signal,
-            signals.deliver_sales,
-            signals.deliver_cancel,
-        ],
-    )
+    activities = trading_activities(order_activities(parts), signal_activities(parts))
+    await serve_queue(client, TRADING, activities)
     opening.cancel()
 
 

@@ -1,8 +1,9 @@
 """The only file that puts an adapter behind a port."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
@@ -114,6 +115,24 @@ def signal_activities(parts: Parts) -> SignalActivities:
     return SignalActivities(
         orders=parts.orders, fills=parts.fills, markets=parts.markets, workflows=parts.workflows
     )
+
+
+def trading_activities(
+    orders: OrderActivities, signals: SignalActivities
+) -> list[Callable[..., Any]]:
+    """Return what the trading worker registers."""
+    return [
+        orders.prepare,
+        orders.submit,
+        orders.record_answer,
+        orders.learn,
+        orders.reload,
+        orders.look,
+        orders.cancel,
+        orders.settle_signal,
+        signals.deliver_sales,
+        signals.deliver_cancel,
+    ]
 
 
 def stream_activities(parts: Parts) -> StreamActivities:

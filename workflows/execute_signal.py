@@ -3,6 +3,7 @@
 from typing import Final
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 from domain.signal import SALES, Action, SignalStatus, SignalTask
 from workflows import options
@@ -27,7 +28,13 @@ class ExecuteSignal:
     @workflow.run
     async def run(self, task: SignalTask) -> Outcome:
         """Carry the signal out and write its outcome."""
-        outcome = await self._carry_out(task)
+        try:
+            outcome = await self._carry_out(task)
+        except ActivityError as error:
+            workflow.logger.error("signal.not_carried_out", exc_info=error)
+            outcome = Outcome(
+                signal_id=task.signal_id, status=SignalStatus.ERROR, reason=str(error.cause)
+            )
         await workflow.execute_local_activity_method(
             OrderActivities.settle_signal, outcome, **options.LOCAL
         )

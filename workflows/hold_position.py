@@ -42,14 +42,15 @@ class HoldPosition:
         self._lives: dict[str, OrderLife] = {}
         self._working: set[asyncio.Task[None]] = set()
         self._must_continue = False
+        self._fault: BaseException | None = None
 
     @workflow.run
     async def run(self, task: PositionTask) -> None:
         """Take sales one by one until none is left."""
         while True:
-            await workflow.wait_condition(
-                lambda: bool(self._queue) or not self._working or self._must_continue
-            )
+            await workflow.wait_condition(lambda: self._has_work() or not self._working)
+            if self._fault is not None:
+                raise self._fault
             if self._must_continue:
                 await workflow.wait_condition(lambda: not self._working)
                 workflow.continue_as_new(replace(task, requests=self._unfinished()))
@@ -60,6 +61,10 @@ class HoldPosition:
                 if not self._queue:
                     return
 
+    def _has_work(self) -> bool:
+        """Something waits for the main line."""
+        return bool(self._queue) or self._must_continue or self._fault is not None
+
     async def _begin(self, request: OrderRequest) -> None:
         """Bring one sale to the exchange, then follow it beside the others."""
         life = OrderLife(request, self._show)
@@ -67,7 +72,12 @@ class HoldPosition:
         await self._place(life)
         following = asyncio.create_task(self._follow(life))
         self._working.add(following)
-        following.add_done_callback(self._working.discard)
+        following.add_done_callback(self._ended)
+
+    def _ended(self, following: asyncio.Task[None]) -> None:
+        """Let go of a sale that is over; one that broke breaks the whole, where it is seen."""
+        self._working.discard(following)
+        self._fault = self._fault or following.exception()
 
     async def _place(self, life: OrderLife) -> None:
         """Place a sale; shares bought a moment ago are waited for until they are settled."""

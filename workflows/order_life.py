@@ -4,7 +4,7 @@ A step that a crash interrupts is run again, and finds what the first run left: 
 intent, the send by its count, the order on the exchange by its hash.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -29,6 +29,14 @@ POLL_MOST_SECONDS: Final = 15.0
 DOUBT_PAUSE_SECONDS: Final = 3.0
 BUSY_PAUSE_SECONDS: Final = 1.0
 WATCH_ABANDONED: Final = timedelta(seconds=120)
+
+# A local step's failure comes as it is, a remote one's wrapped.
+STEP_FAILED: Final = (ActivityError, ApplicationError)
+FAULT: Final = "fault"  # not a rule of trading: something of ours is broken
+NOT_DENIED: Final[Mapping[str, SignalStatus]] = {
+    STALE: SignalStatus.EXPIRED,
+    FAULT: SignalStatus.ERROR,
+}
 
 Subject = TypeVar("Subject")
 
@@ -113,18 +121,26 @@ class OrderLife:
         """Have the order sized, signed and stored; False where it is denied."""
         if self.order is not None or self.denied is not None:
             return self.order is not None
-        prepared: Preparation = await workflow.execute_local_activity_method(
-            OrderActivities.prepare,
-            self.request,
-            **options.LOCAL,
-            summary="size, sign and store; nothing is sent yet",
-        )
+        prepared = await self._prepared()
         self.denied = prepared.denied
         if prepared.order is not None:
             self._known(prepared.order)
         else:
             self._show()
         return self.order is not None
+
+    async def _prepared(self) -> Preparation:
+        """Run the first step; a fault that no retry can mend is an answer too: nothing is sent."""
+        try:
+            return await workflow.execute_local_activity_method(
+                OrderActivities.prepare,
+                self.request,
+                **options.LOCAL,
+                summary="size, sign and store; nothing is sent yet",
+            )
+        except STEP_FAILED as error:
+            workflow.logger.error("order.not_prepared", exc_info=error)
+            return Preparation(denied=Denied(rule=FAULT, words=str(error.cause or error)))
 
     async def _send(self, order: Order) -> None:
         """Send the stored bytes until there is evidence of what came of them."""
@@ -151,7 +167,7 @@ class OrderLife:
             return await workflow.execute_activity_method(
                 OrderActivities.submit, order, **options.SEND, summary=order_story.send_line(order)
             )
-        except ActivityError as error:
+        except STEP_FAILED as error:
             workflow.logger.warning("order.send_lost", exc_info=error)
             return Submission(answer=Answer.UNKNOWN, words="the send was cut off")
 
@@ -232,7 +248,7 @@ class OrderLife:
             cancelled = await workflow.execute_activity_method(
                 OrderActivities.cancel, order, **options.ACT, summary="cancel by hash"
             )
-        except ActivityError as error:
+        except STEP_FAILED as error:
             workflow.logger.warning("order.cancel_failed", exc_info=error)
             return order
         return self._known(cancelled)
@@ -254,7 +270,7 @@ class OrderLife:
             known = await workflow.execute_local_activity_method(
                 step, subject, **options.LOCAL, summary=words
             )
-        except ActivityError as error:
+        except STEP_FAILED as error:
             workflow.logger.error("order.step_refused", exc_info=error)
             known = await workflow.execute_local_activity_method(
                 OrderActivities.reload, order, **options.LOCAL
@@ -297,8 +313,7 @@ class OrderLife:
     def outcome(self) -> tuple[SignalStatus, str | None]:
         """Return what the sender is told."""
         if self.denied is not None:
-            is_stale = self.denied.rule == STALE
-            status = SignalStatus.EXPIRED if is_stale else SignalStatus.DENIED
+            status = NOT_DENIED.get(self.denied.rule, SignalStatus.DENIED)
             return status, f"{self.denied.rule}: {self.denied.words}"
         if self.order is not None and self.order.reason:
             return SignalStatus.PROCESSED, f"{self.order.state}: {self.order.reason}"

@@ -24,6 +24,7 @@ from activities.signals import SignalActivities
 from domain.ids import digest, signal_workflow_id
 from domain.signal import OrderRequest, PositionTask, SignalTask
 from tests.workflows.memory import LIMITS, Calls, Ledger, ServerClock, Venue, no_failpoint
+from workers.wiring import trading_activities
 from workflows.execute_signal import ExecuteSignal
 from workflows.hold_position import HoldPosition
 from workflows.options import TRADING
@@ -141,17 +142,6 @@ def running(client: Client, queue: str, venue: Venue, ledger: Ledger, calls: Cal
         task_queue=queue,
         workflows=WORKFLOWS[TRADING],
         workflow_runner=RUNNER,
-        activities=[
-            orders.prepare,
-            orders.submit,
-            orders.record_answer,
-            orders.learn,
-            orders.reload,
-            orders.look,
-            orders.cancel,
-            orders.settle_signal,
-            signals.deliver_sales,
-            signals.deliver_cancel,
-        ],
+        activities=trading_activities(orders, signals),
         interceptors=[FailureTranslator()],
     )

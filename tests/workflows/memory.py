@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from domain.answer import Answer, Submission, answered
+from domain.errors import InvariantError
 from domain.fill import FeeAsset, Fill, FillStatus, SeenBy
 from domain.ids import digest
 from domain.market import Book, Level, Market, Token
@@ -244,6 +245,8 @@ class Ledger:
     )
     history: list[OrderState] = field(default_factory=list[OrderState])
     halted: bool = False
+    is_broken: bool = False
+    broken_looks: int = 0
 
     async def find(self, name: str, outcome: str | None) -> tuple[Market, str]:
         if name in {YES, NO}:
@@ -282,6 +285,8 @@ class Ledger:
         )
 
     async def admit(self, draft: Order, payload: bytes, limits: Limits) -> Order | Denied:
+        if self.is_broken:
+            raise InvariantError("there is no account main")
         first = await self.by_intent(draft.intent_id)
         if first is not None:
             return first
@@ -310,6 +315,9 @@ class Ledger:
         return self._keep(answered(row, submission, is_earlier_send_in_doubt=in_doubt))
 
     async def sighted(self, order_hash: str, sighting: Sighting, now: datetime) -> Order:
+        if self.broken_looks > 0:
+            self.broken_looks -= 1
+            raise InvariantError("that cannot be")
         return self._keep(seen(self.rows[order_hash], sighting, now))
 
     async def record(self, fill: Fill, seen_by: SeenBy, now: datetime) -> Recorded:

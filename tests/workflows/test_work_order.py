@@ -200,3 +200,27 @@ async def test_a_market_order_filled_at_once_costs_at_most_25_events(engine: Eng
     assert ended.order is not None
     assert ended.order.state is OrderState.FILLED
     assert len(history.events) <= 25
+
+
+async def test_a_fault_of_our_own_ends_the_signal_as_an_error_and_sends_nothing(
+    engine: Engine,
+) -> None:
+    engine.ledger.is_broken = True
+
+    ended = await (await engine.work(a_wish())).result()
+
+    assert ended.signal_status is SignalStatus.ERROR
+    assert engine.ledger.settled["s1"][0] is SignalStatus.ERROR
+    assert not engine.venue.sends
+
+
+async def test_news_that_cannot_be_true_does_not_stop_an_order_from_being_followed(
+    engine: Engine,
+) -> None:
+    engine.ledger.broken_looks = 1
+    engine.venue.at_look = engine.venue.pieces(15, 25)
+
+    ended = await (await engine.work(a_wish())).result()
+
+    assert ended.order is not None
+    assert ended.order.state is OrderState.FILLED
