@@ -97,7 +97,9 @@ class Fault:
             return False
         if token_id is None:
             return True
-        return str(token_id).encode() in request.body or str(token_id) in request.many("token_id")
+        # Quoted: a signature or a longer id may hold the same digits.
+        is_in_body = f'"{token_id}"'.encode() in request.body
+        return is_in_body or str(token_id) in request.many("token_id")
 
 
 class Faults:

@@ -10,13 +10,29 @@ import pytest
 from domain.errors import HoldfastError
 from infra.embedded.ports import Ports, reserved
 
-BASE = 21_000  # far from what anybody runs
+NEEDED = 120  # ports in a row that the tests move about in
 
 
 @contextmanager
 def taken(port: int) -> Generator[None]:
     with socket.create_server(("127.0.0.1", port)):
         yield
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+# Whatever else runs on this machine, these are free.
+BASE = next(
+    base
+    for base in range(21_000, 60_000, NEEDED)
+    if all(_is_free(port) for port in range(base, base + NEEDED))
+)
 
 
 @pytest.fixture
