@@ -16,6 +16,7 @@ from domain.fill import SeenBy
 from domain.market import Book, Market
 from domain.order import Order, OrderEvent, OrderState, OrderType, Side, Sighting
 from domain.ports import (
+    ActiveOrder,
     Clock,
     Exchange,
     Failpoint,
@@ -112,6 +113,8 @@ class OrderActivities:
             words = f"not prepared before {request.not_after:%H:%M:%S} UTC"
             return Denied(rule=STALE, words=words)
         market, token_id = await self.markets.find(request.market, request.outcome)
+        if request.buys_complement:
+            token_id = market.other(token_id).token_id
         asked = await self._terms(request, market, token_id)
         if isinstance(asked, Denied):
             return asked
@@ -200,8 +203,7 @@ class OrderActivities:
     @activity.defn
     async def look(self, order: Order) -> Order:
         """Ask the exchange what became of an order, and record its fills before its state."""
-        exchange = self.desks[order.account_id].exchange
-        active = await exchange.active_order(order.order_hash)
+        active = await self._active(order)
         if active is None:
             sighting = Sighting(is_active=False)
         else:
@@ -227,6 +229,15 @@ class OrderActivities:
     async def settle_signal(self, outcome: Outcome) -> None:
         """Write how a signal ended."""
         await self.signals.settle(outcome.signal_id, outcome.status, outcome.reason)
+
+    async def _active(self, order: Order) -> ActiveOrder | None:
+        """Return the order if it may still match; missing in one place alone is no evidence."""
+        exchange = self.desks[order.account_id].exchange
+        active = await exchange.active_order(order.order_hash)
+        if active is not None or not order.may_rest:
+            return active
+        listed = await exchange.active_orders()
+        return next((each for each in listed if each.order_hash == order.order_hash), None)
 
     async def _record_fills(self, order: Order) -> None:
         """Record every fill the exchange lists for this order."""

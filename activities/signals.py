@@ -4,10 +4,18 @@ from dataclasses import dataclass, replace
 
 from temporalio import activity
 
+from activities.orders import Outcome
 from domain.errors import InvalidInputError
 from domain.ids import position_id, position_workflow_id, signal_workflow_id
 from domain.ports import FillStore, MarketStore, OrderStore, Workflows
-from domain.signal import Action, CancelRequest, PositionTask, SignalTask, order_request
+from domain.signal import (
+    Action,
+    CancelRequest,
+    PositionTask,
+    SignalStatus,
+    SignalTask,
+    order_request,
+)
 from domain.sizing import Denied
 
 
@@ -58,17 +66,24 @@ class SignalActivities:
         return leg.intent_id
 
     @activity.defn
-    async def deliver_cancel(self, task: SignalTask) -> str:
+    async def deliver_cancel(self, task: SignalTask) -> Outcome:
         """Ask the order's own workflow to cancel it and return what came of that."""
+        words, status = await self._cancel(task)
+        return Outcome(signal_id=task.signal_id, status=status, reason=words)
+
+    async def _cancel(self, task: SignalTask) -> tuple[str, SignalStatus]:
+        """Return what became of a cancel; denied where nothing was, or will be, cancelled."""
         wanted = task.instruction.order_hash
         if wanted is None:
-            return "name the order to cancel by its hash; cancelling a whole market is not built"
+            words = "name the order to cancel by its hash; a whole market cannot be cancelled yet"
+            return words, SignalStatus.DENIED
         order = await self.orders.by_hash(wanted)
         if order is None or order.account_id != task.account_id:
-            return f"no order {wanted} on this account"
+            return f"no order {wanted} on this account", SignalStatus.DENIED
         if order.is_over:
-            return f"already {order.state}"
+            return f"already {order.state}", SignalStatus.PROCESSED
         request = CancelRequest(reason=f"signal {task.signal_id}", order_hash=wanted)
         if not await self.workflows.cancel_order(order.workflow_id, request):
-            return f"nothing works order {wanted} any more; it is {order.state}"
-        return "cancel asked"
+            words = f"nothing works order {wanted} any more; it is {order.state}"
+            return words, SignalStatus.ERROR
+        return "cancel asked", SignalStatus.PROCESSED

@@ -10,7 +10,7 @@ from temporalio import activity
 from activities.trades import Recorder
 from domain.errors import HoldfastError, InvariantError
 from domain.fill import SeenBy
-from domain.order import TERMINAL
+from domain.order import TERMINAL, Order, Sighting
 from domain.ports import (
     Clock,
     Connected,
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 0.2
 CATCH_UP_SECONDS = 30  # the channel may be mute while it looks alive: REST must carry alone
 UNSETTLED_SECONDS = 30
+REVIVE_SECONDS = 10  # how long an order we thought dead may live unwatched
 MARK_SECONDS = 2
 FAULT_PAUSE_SECONDS = 1
 
@@ -64,6 +65,7 @@ class StreamActivities:
             group.create_task(self._follow(account_id))
             group.create_task(_every(UNSETTLED_SECONDS, recorder.read_unsettled))
             group.create_task(_every(CATCH_UP_SECONDS, recorder.catch_up))
+            group.create_task(_every(REVIVE_SECONDS, lambda: self.revive(account_id)))
             group.create_task(_every(MARK_SECONDS, lambda: self._mark(account_id)))
             while True:
                 activity.heartbeat()
@@ -121,8 +123,12 @@ class StreamActivities:
     async def _sight(self, item: OrderSeen) -> None:
         """Note what the channel says of an order of ours."""
         before = await self.orders.by_hash(item.order_hash)
-        if before is None or (before.state in TERMINAL and item.sighting.is_active):
-            return  # old news of the channel must not reopen what a look has closed
+        if before is None:
+            return
+        if before.state in TERMINAL and item.sighting.is_active:
+            # Old news, or an order we were wrong about: a look tells.
+            await self._work_again(before)
+            return
         try:
             after = await self.orders.sighted(item.order_hash, item.sighting, self.clock())
         except InvariantError as error:
@@ -130,6 +136,24 @@ class StreamActivities:
             return
         if after != before:
             await self.workflows.order_changed(after.workflow_id, after.order_hash)
+
+    async def revive(self, account_id: str) -> None:
+        """Find what the exchange lists as active and we think dead."""
+        for active in await self.feeds[account_id].exchange.active_orders():
+            order = await self.orders.by_hash(active.order_hash)
+            if order is not None and order.state in TERMINAL:
+                await self._work_again(order)
+
+    async def _work_again(self, order: Order) -> None:
+        """Work an order on that was thought dead and, by a look made now, lives."""
+        exchange = self.feeds[order.account_id].exchange
+        active = await exchange.active_order(order.order_hash)
+        if active is None:
+            return
+        sighting = Sighting(is_active=True, matched_size=active.matched_size)
+        alive = await self.orders.sighted(order.order_hash, sighting, self.clock())
+        log.error("order.lives", extra={"order_hash": order.order_hash, "was": order.state.value})
+        await self.workflows.resume(alive)
 
     async def _mark(self, account_id: str) -> None:
         """Write current prices of what is held."""

@@ -17,7 +17,14 @@ from temporalio.service import RPCError
 
 from domain.errors import UnavailableError
 from domain.ids import intent_id, order_workflow_id, signal_workflow_id
-from domain.signal import ENTRIES, Instruction, OrderRequest, SignalTask, SizeKind, order_request
+from domain.signal import (
+    Instruction,
+    OrderRequest,
+    SignalTask,
+    SizeKind,
+    is_entry,
+    order_request,
+)
 from workflows.options import (
     ACCOUNT,
     ACTION,
@@ -40,7 +47,7 @@ def workflow_of(task: SignalTask) -> tuple[str, str, OrderRequest | SignalTask]:
     An entry is one order and needs nobody to watch over it.
     """
     wish = task.instruction
-    if wish.action in ENTRIES or wish.sells_by_complement:
+    if is_entry(wish):
         workflow_id = order_workflow_id(intent_id(task.signal_id, 0))
         return "WorkOrder", workflow_id, order_request(task, workflow_id)
     return "ExecuteSignal", signal_workflow_id(task.signal_id), task

@@ -14,7 +14,7 @@ from api.problems import summary
 from api.schemas import Misunderstood, dialect, understand
 from domain.errors import UnavailableError
 from domain.order import OrderSource
-from domain.signal import ENTRIES, Action, Instruction, SignalStatus, SignalTask
+from domain.signal import Action, Instruction, SignalStatus, SignalTask, is_entry
 from infra.settings import WebhookSettings
 from infra.store.signals import REPEAT_OF, Understanding, Understood, Verdict
 
@@ -110,11 +110,6 @@ def _ended(parts: Parts, signal_id: str, attempt: asyncio.Task[SignalStatus]) ->
         log.warning("signal.waits", extra={"signal_id": signal_id, "why": str(error)})
     elif error is not None:
         log.error("signal.not_started", extra={"signal_id": signal_id}, exc_info=error)
-
-
-def is_entry(wish: Instruction) -> bool:
-    """Tell whether a signal opens something: those alone go stale."""
-    return wish.action in ENTRIES or wish.sells_by_complement
 
 
 async def _settled(parts: Parts, found: Understood) -> Outcome:

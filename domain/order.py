@@ -138,7 +138,9 @@ OLD_NEWS: Final[Mapping[OrderState, frozenset[OrderEvent]]] = {
 
 COMPLETE_WITHIN: Final = Decimal("0.01")  # shares; the exchange's own rounding dust
 ABSENT_TWICE_AFTER: Final = timedelta(seconds=2)  # a read may lag the match by about a second
-ABSENT_AFTER_DUPLICATE: Final = timedelta(seconds=10)  # longer than any market's own delay
+ABSENT_LONG_AFTER: Final = timedelta(
+    seconds=10
+)  # longer than any market's own delay, or a bad read
 LATE_ARRIVAL: Final = timedelta(seconds=60)  # requests have landed 40 s late
 EXPIRY_MARGIN: Final = timedelta(seconds=60)  # the exchange ends a dated order this much early
 
@@ -193,8 +195,12 @@ class Order:
     @property
     def is_settled_for_sender(self) -> bool:
         """Its sender has an answer: it rests, or it is over."""
-        may_rest = self.time_in_force in {TimeInForce.GTC, TimeInForce.GTD}
-        return self.is_over or (may_rest and self.state in {S.LIVE, S.PARTIAL})
+        return self.is_over or (self.may_rest and self.state in {S.LIVE, S.PARTIAL})
+
+    @property
+    def may_rest(self) -> bool:
+        """It may stay on the book; the others are over at once, and what they leave is dead."""
+        return self.time_in_force in {TimeInForce.GTC, TimeInForce.GTD}
 
     @property
     def is_in_doubt(self) -> bool:
@@ -281,8 +287,8 @@ def _absent(order: Order, now: datetime) -> Order:
         order = replace(order, absent_since=now)
     if order.is_in_doubt and not order.was_duplicate:
         return order
-    unacknowledged = order.is_in_doubt or order.state is S.DELAYED
-    enough = ABSENT_AFTER_DUPLICATE if unacknowledged else ABSENT_TWICE_AFTER
+    is_brief = order.state in {S.LIVE, S.PARTIAL} and not order.may_rest
+    enough = ABSENT_TWICE_AFTER if is_brief else ABSENT_LONG_AFTER
     if order.absent_since is None or now - order.absent_since < enough:
         return order
     if order.expires_at is not None and now >= order.expires_at - EXPIRY_MARGIN:

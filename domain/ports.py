@@ -293,6 +293,10 @@ class Workflows(Protocol):
         """Hand a sale to the position's workflow, started if it is not running."""
         ...
 
+    async def resume(self, order: Order) -> None:
+        """Have somebody work an order again that was thought over."""
+        ...
+
     async def cancel_order(self, workflow_id: str, request: CancelRequest) -> bool:
         """Ask an order's workflow to cancel it; False where it no longer runs."""
         ...

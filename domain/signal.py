@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from domain.ids import intent_id, trace_id
-from domain.order import OrderSource, OrderType, Side, TimeInForce
+from domain.order import Order, OrderSource, OrderType, Side, TimeInForce
 
 
 class Action(StrEnum):
@@ -80,6 +80,11 @@ class Instruction:
     sent_at: datetime | None = None
 
 
+def is_entry(wish: Instruction) -> bool:
+    """Tell whether a wish opens something: those alone go stale, and need no position."""
+    return wish.action in ENTRIES or wish.sells_by_complement
+
+
 @dataclass(frozen=True, kw_only=True)
 class OrderRequest:
     """An order that somebody wants worked: the input of an order's life.
@@ -88,7 +93,8 @@ class OrderRequest:
         workflow_id: the workflow that works it, and so the one to tell of its fills.
         market, outcome: what to trade, in any name the registry knows.
         reply_to: the workflow that waits for this leg's outcome; None settles the signal itself.
-        not_after: an entry not yet prepared by then is dropped: late is worse than never.
+        buys_complement: `outcome` is what the sender sells; its complement is bought instead.
+        not_after: an entry not sent by then is dropped: late is worse than never.
         waits_for_settlement: a sale wants shares too that were bought and are not settled yet.
     """
 
@@ -109,6 +115,7 @@ class OrderRequest:
     rests_seconds: int | None = None
     reply_to: str | None = None
     waits_for_settlement: bool = True
+    buys_complement: bool = False
     not_after: datetime | None = None
 
 
@@ -152,6 +159,26 @@ class SignalTask:
     not_after: datetime | None = None
 
 
+def resumed(order: Order) -> OrderRequest:
+    """Return the request that works `order` on: preparing it finds its row by the intent."""
+    return OrderRequest(
+        intent_id=order.intent_id,
+        account_id=order.account_id,
+        signal_id=order.signal_id,
+        trace_id=order.trace_id,
+        workflow_id=order.workflow_id,
+        source=order.source,
+        market=order.token_id,
+        outcome=None,
+        side=order.side,
+        type=order.type,
+        time_in_force=order.time_in_force,
+        sizing=Sizing(kind=SizeKind.SIZE, value=order.size),
+        price=order.price,
+        post_only=order.post_only,
+    )
+
+
 def order_request(task: SignalTask, workflow_id: str, leg: int = 0) -> OrderRequest:
     """Return the order that a buying or selling instruction asks for.
 
@@ -169,11 +196,12 @@ def order_request(task: SignalTask, workflow_id: str, leg: int = 0) -> OrderRequ
         source=task.source,
         market=wish.market or "",
         outcome=wish.outcome,
-        side=Side.BUY if wish.action in ENTRIES or wish.sells_by_complement else Side.SELL,
+        side=Side.BUY if is_entry(wish) else Side.SELL,
         type=OrderType.LIMIT if is_limit else OrderType.MARKET,
         time_in_force=dated if is_limit else TimeInForce.FAK,
         sizing=wish.sizing or Sizing(kind=SizeKind.PERCENT, value=Decimal(100)),
         price=wish.price,
         rests_seconds=wish.rests_seconds,
-        not_after=task.not_after if wish.action in ENTRIES else None,
+        buys_complement=wish.sells_by_complement,
+        not_after=task.not_after if is_entry(wish) else None,
     )

@@ -13,7 +13,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from domain.errors import UnavailableError
 from domain.ids import position_workflow_id
-from domain.signal import CancelRequest, OrderRequest, PositionTask
+from domain.order import Order, Side
+from domain.signal import CancelRequest, OrderRequest, PositionTask, resumed
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,28 @@ class TemporalWorkflows:
                 start_signal="sell",
                 start_signal_args=[request],
                 static_summary=f"sales of {request.market}",
+                rpc_timeout=RPC_TIMEOUT,
+            )
+        except RPCError as error:
+            raise UnavailableError(f"Temporal: {error.message}") from error
+
+    async def resume(self, order: Order) -> None:
+        """Have somebody work an order again: its position if it sells, else its own workflow."""
+        request = resumed(order)
+        if order.side is Side.SELL:
+            task = PositionTask(account_id=order.account_id, token_id=order.token_id)
+            await self.sell(task, request)
+            return
+        try:
+            await self._client.start_workflow(
+                "WorkOrder",
+                request,
+                id=order.workflow_id,
+                task_queue=TRADING_QUEUE,
+                task_timeout=TASK_TIMEOUT,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                static_summary=f"again: {order.side} {order.size:f} at {order.price:f}",
                 rpc_timeout=RPC_TIMEOUT,
             )
         except RPCError as error:

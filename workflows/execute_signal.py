@@ -51,10 +51,9 @@ class ExecuteSignal:
         if action in SALES or action is Action.CLOSEALL:
             return await self._sell(task)
         if action is Action.CANCEL:
-            words = await workflow.execute_activity_method(
+            return await workflow.execute_activity_method(
                 SignalActivities.deliver_cancel, task, **options.ACT, summary="cancel an order"
             )
-            return Outcome(signal_id=task.signal_id, status=SignalStatus.PROCESSED, reason=words)
         return Outcome(
             signal_id=task.signal_id, status=SignalStatus.DENIED, reason=PROTECTION_ABSENT
         )

@@ -4,6 +4,7 @@ A step that a crash interrupts is run again, and finds what the first run left: 
 intent, the send by its count, the order on the exchange by its hash.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -32,6 +33,7 @@ WATCH_ABANDONED: Final = timedelta(seconds=120)
 
 # A local step's failure comes as it is, a remote one's wrapped.
 STEP_FAILED: Final = (ActivityError, ApplicationError)
+TOO_OLD: Final = "too old to send"
 FAULT: Final = "fault"  # not a rule of trading: something of ours is broken
 NOT_DENIED: Final[Mapping[str, SignalStatus]] = {
     STALE: SignalStatus.EXPIRED,
@@ -145,15 +147,18 @@ class OrderLife:
     async def _send(self, order: Order) -> None:
         """Send the stored bytes until there is evidence of what came of them."""
         begun = workflow.now()
+        is_unsent = order.attempts == 0  # no send of it can have reached the exchange
         while order.is_in_doubt:
-            if self._cancel_reason is not None and order.attempts == 0:
-                await self._learn(order, OrderEvent.CANCEL, self._cancel_reason)
+            if self._stop_reason() is not None:
+                await self._withdraw(order, is_unsent=is_unsent)
                 return
             submission = await self._submit(order)
             order = await self._record(order, submission)
+            is_busy = submission.answer is Answer.BUSY and order.state is OrderState.SENT
+            is_unsent = order.attempts == 0 or (is_unsent and is_busy)
             if order.attempts == 0:
                 await workflow.sleep(LOOK_AFTER_SECONDS[0])  # it died before anything left
-            elif submission.answer is Answer.BUSY and order.state is OrderState.SENT:
+            elif is_busy:
                 await self._wait_while_busy(order, submission, begun)
             elif order.is_in_doubt:
                 await self._find(order)
@@ -182,16 +187,40 @@ class OrderLife:
         if self.request.side is Side.BUY and workflow.now() - begun >= BUSY_FOR:
             await self._learn(order, OrderEvent.CANCEL, f"too late: {submission.words}")
         else:
-            await workflow.sleep(submission.retry_after_seconds or BUSY_PAUSE_SECONDS)
+            await self._pause(submission.retry_after_seconds or BUSY_PAUSE_SECONDS)
+
+    def _stop_reason(self) -> str | None:
+        """Return why nothing more may be sent: a cancel, or an entry that has grown too old."""
+        not_after = self.request.not_after
+        if self._cancel_reason is None and not_after is not None and workflow.now() > not_after:
+            return f"{TOO_OLD}: it was wanted before {not_after:%H:%M:%S} UTC"
+        return self._cancel_reason
+
+    async def _withdraw(self, order: Order, *, is_unsent: bool) -> None:
+        """End an order without another send: at once if none of it left, else by evidence."""
+        reason = self._stop_reason() or "withdrawn"
+        self._cancel_reason = reason
+        if is_unsent:
+            await self._learn(order, OrderEvent.CANCEL, reason)
+        else:
+            await self._give_up(order)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, unless a cancel comes."""
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: self._cancel_reason is not None, timeout=timedelta(seconds=seconds)
+            )
 
     async def _find(self, order: Order) -> Order:
         """Look for an order in doubt; return it in doubt still where it may be sent again."""
         for pause in LOOK_AFTER_SECONDS:
-            await workflow.sleep(pause)
+            await self._pause(pause)
             order = await self._look(order)
             if not order.is_in_doubt:
                 return order
-        if not order.was_duplicate and workflow.now() - order.created_at < RESEND_FOR:
+        is_early = workflow.now() - order.created_at < RESEND_FOR
+        if self._stop_reason() is None and not order.was_duplicate and is_early:
             return order
         return await self._give_up(order)
 
@@ -202,7 +231,10 @@ class OrderLife:
             if workflow.now() - last >= LATE_ARRIVAL:
                 break
             await workflow.sleep(DOUBT_PAUSE_SECONDS)
-            order = await self._look(order)
+            # Asked to cancel, it is cancelled the moment it turns up.
+            order = await (
+                self._look(order) if self._cancel_reason is None else self._cancel(order)
+            )
         if order.is_in_doubt:
             order = await self._cancel(order)
         if order.is_in_doubt:
@@ -310,11 +342,24 @@ class OrderLife:
                 summary=f"tell the signal: {status}",
             )
 
+    def _is_too_late(self) -> bool:
+        """The order died of old age before it could be sent."""
+        order, not_after = self.order, self.request.not_after
+        return (
+            order is not None
+            and order.state is OrderState.CANCELLED
+            and order.filled_size == 0
+            and not_after is not None
+            and (order.reason or "").startswith(TOO_OLD)
+        )
+
     def outcome(self) -> tuple[SignalStatus, str | None]:
         """Return what the sender is told."""
         if self.denied is not None:
             status = NOT_DENIED.get(self.denied.rule, SignalStatus.DENIED)
             return status, f"{self.denied.rule}: {self.denied.words}"
+        if self._is_too_late():
+            return SignalStatus.EXPIRED, self.order.reason if self.order else None
         if self.order is not None and self.order.reason:
             return SignalStatus.PROCESSED, f"{self.order.state}: {self.order.reason}"
         return SignalStatus.PROCESSED, None

@@ -8,7 +8,7 @@ import pytest
 
 from domain.errors import InvariantError
 from domain.order import (
-    ABSENT_AFTER_DUPLICATE,
+    ABSENT_LONG_AFTER,
     ABSENT_TWICE_AFTER,
     COMPLETE_WITHIN,
     NEXT,
@@ -133,11 +133,13 @@ def test_absence_alone_never_ends_an_order_nobody_acknowledged(state: S) -> None
 @pytest.mark.parametrize(
     ("order", "enough"),
     [
-        (an_order(S.LIVE), ABSENT_TWICE_AFTER),
-        (an_order(S.PARTIAL), ABSENT_TWICE_AFTER),
-        (an_order(S.DELAYED), ABSENT_AFTER_DUPLICATE),
-        (an_order(S.UNKNOWN, was_duplicate=True), ABSENT_AFTER_DUPLICATE),
-        (an_order(S.SENT, was_duplicate=True), ABSENT_AFTER_DUPLICATE),
+        (an_order(S.LIVE), ABSENT_LONG_AFTER),
+        (an_order(S.PARTIAL), ABSENT_LONG_AFTER),
+        (an_order(S.LIVE, time_in_force=TimeInForce.FAK), ABSENT_TWICE_AFTER),
+        (an_order(S.PARTIAL, time_in_force=TimeInForce.FOK), ABSENT_TWICE_AFTER),
+        (an_order(S.DELAYED), ABSENT_LONG_AFTER),
+        (an_order(S.UNKNOWN, was_duplicate=True), ABSENT_LONG_AFTER),
+        (an_order(S.SENT, was_duplicate=True), ABSENT_LONG_AFTER),
     ],
 )
 def test_two_looks_far_enough_apart_end_an_acknowledged_order(

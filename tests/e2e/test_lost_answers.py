@@ -59,3 +59,26 @@ async def test_a_failed_trade_is_taken_back_and_the_books_agree(world: World) ->
     assert fill["status"] == "FAILED"
     assert position["size"] == "0"
     assert position["cash_usd"] == "0"
+
+
+async def test_an_order_refused_by_mistake_is_found_alive_and_worked_to_its_end(
+    world: World,
+) -> None:
+    market = await world.quiet_market("0.40", "0.60")
+    token = str(market["tokens"][0]["token_id"])
+    lie = {"status": 400, "body": {"error": "something odd"}}
+    await world.stage.admin("/faults", {"match": POST_ORDER, "when": "after", "do": lie})
+
+    signal_id = await world.send("BuyLimit", market, "refused", size="50", price="0.50")
+    await world.stage.until("the mistake to be noticed", lambda: _is(world, signal_id, "LIVE"))
+    await world.offer(token, bids=[["0.40", "500"]], asks=[["0.50", "50"]])
+    await world.stage.until("its end", lambda: _is(world, signal_id, "FILLED"))
+    await world.finish(signal_id, token=token)
+
+    await world.assert_agreement(signal_id, token)
+
+
+async def _is(world: World, signal_id: str, state: str) -> bool:
+    return [row["state"] for row in await world.stage.rows("orders", signal_id=signal_id)] == [
+        state
+    ]

@@ -46,6 +46,7 @@ class Venue:
     folder: Path
     clock: Clock = field(default_factory=Clock)
     told: list[News] = field(default_factory=list[News])
+    left: list[Exchange] = field(default_factory=list[Exchange])
 
     def __post_init__(self) -> None:
         self.start()
@@ -57,7 +58,13 @@ class Venue:
 
     def restart(self) -> None:
         """Leave the first exchange as a crash would, and open another on its ledger."""
+        self.left.append(self.exchange)
         self.start()
+
+    def close(self) -> None:
+        """Close the ledgers of every exchange there was."""
+        for exchange in [*self.left, self.exchange]:
+            exchange.ledger.close()
 
     def forward(self, seconds: float) -> None:
         """Let time pass, and the exchange do what is due."""
@@ -88,7 +95,7 @@ class Venue:
 def venue(tmp_path: Path) -> Iterator[Venue]:
     opened = Venue(tmp_path)
     yield opened
-    opened.exchange.ledger.close()
+    opened.close()
 
 
 @pytest.fixture

@@ -100,6 +100,7 @@ class Venue:
         at_look: what happens at each look that finds the order active, in order.
         when_absent: what happens at each look that does not find it, in order.
         at_cancel: what happens once a cancel has been answered.
+        is_blind: asked for one order, it knows none; its list is right.
     """
 
     clock: ServerClock
@@ -114,6 +115,7 @@ class Venue:
     at_look: list[Happening] = field(default_factory=list["Happening"])
     when_absent: list[Happening] = field(default_factory=list["Happening"])
     at_cancel: Callable[[], None] | None = None
+    is_blind: bool = False
     ask: Decimal = Decimal("0.50")
 
     async def sign(
@@ -193,7 +195,7 @@ class Venue:
         happens = self.at_look if order_hash in self.active else self.when_absent
         if happens:
             happens.pop(0)(order_hash)
-        return self.active.get(order_hash)
+        return None if self.is_blind else self.active.get(order_hash)
 
     async def active_orders(self) -> list[ActiveOrder]:
         return list(self.active.values())
@@ -363,9 +365,13 @@ class Calls:
         default_factory=list[tuple[PositionTask, OrderRequest]]
     )
     cancels: list[str] = field(default_factory=list[str])
+    resumed: list[Order] = field(default_factory=list[Order])
 
     async def sell(self, task: PositionTask, request: OrderRequest) -> None:
         self.sales.append((task, request))
+
+    async def resume(self, order: Order) -> None:
+        self.resumed.append(order)
 
     async def cancel_order(self, workflow_id: str, request: CancelRequest) -> bool:
         self.cancels.append(workflow_id)

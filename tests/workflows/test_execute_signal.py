@@ -57,10 +57,10 @@ async def test_a_change_of_protection_is_denied_and_says_why(engine: Engine) -> 
     assert "stop-loss" in (outcome.reason or "")
 
 
-async def test_cancelling_an_order_nobody_knows_is_processed_and_says_so(engine: Engine) -> None:
+async def test_cancelling_an_order_nobody_knows_is_denied_and_says_so(engine: Engine) -> None:
     task = a_task("cancel", action=Action.CANCEL, order_hash="0xdead")
 
     outcome = await (await engine.execute(task)).result()
 
-    assert outcome.status is SignalStatus.PROCESSED
+    assert outcome.status is SignalStatus.DENIED
     assert "no order 0xdead" in (outcome.reason or "")

@@ -1,19 +1,26 @@
 """What a user may rely on while one entry is worked, whatever the exchange answers."""
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 
 import pytest
+from temporalio.client import WorkflowHandle
 
 from domain.answer import Answer, Submission
 from domain.order import OrderState, OrderType, TimeInForce
 from domain.signal import CancelRequest, SignalStatus
 from tests.workflows.conftest import Engine
-from tests.workflows.memory import YES, Happening, a_wish
-from workflows.work_order import WorkOrder
+from tests.workflows.memory import NO, YES, Happening, a_wish
+from workflows.work_order import OrderStatus, WorkOrder
 
 pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="session")]
+
+
+def nothing(order_hash: str) -> None:
+    """A look at which nothing happens."""
+
 
 LOST = Submission(answer=Answer.UNKNOWN, words="no answer")
 
@@ -145,10 +152,7 @@ async def test_cancelling_a_half_filled_order_keeps_its_fills_and_ends_it(engine
     await engine.until(lambda: bool(engine.venue.active))
     engine.venue.match(engine.venue.sends[0], Decimal(15))
 
-    # The SDK leaves a type parameter of this function open.
-    await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-        WorkOrder.cancel, CancelRequest(reason="changed my mind")
-    )
+    await _cancel(handle)
     ended = await handle.result()
 
     assert ended.order is not None
@@ -224,3 +228,78 @@ async def test_news_that_cannot_be_true_does_not_stop_an_order_from_being_follow
 
     assert ended.order is not None
     assert ended.order.state is OrderState.FILLED
+
+
+async def test_an_order_missing_in_one_place_alone_is_not_written_off(engine: Engine) -> None:
+    engine.venue.is_blind = True
+    engine.venue.at_look = [*([nothing] * 4), *engine.venue.pieces(40)]
+
+    ended = await (await engine.work(a_wish())).result()
+
+    assert ended.order is not None
+    assert ended.order.state is OrderState.FILLED
+    assert OrderState.CANCELLED not in engine.ledger.history
+
+
+async def test_a_sale_by_complement_buys_the_other_outcome(engine: Engine) -> None:
+    engine.venue.at_look = engine.venue.pieces(40)
+
+    ended = await (await engine.work(a_wish(buys_complement=True))).result()
+
+    assert ended.order is not None
+    assert ended.order.token_id == NO
+
+
+async def _cancel(handle: WorkflowHandle[WorkOrder, OrderStatus]) -> None:
+    # The SDK leaves a type parameter of this function open.
+    await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
+        WorkOrder.cancel, CancelRequest(reason="changed my mind")
+    )
+
+
+async def test_an_order_cancelled_while_the_exchange_is_busy_is_never_sent_again(
+    engine: Engine,
+) -> None:
+    busy = Submission(answer=Answer.BUSY, words="restarting", retry_after_seconds=30)
+    engine.venue.answers, engine.venue.lands = [busy] * 9, [False] * 9
+    handle = await engine.work(a_wish())
+    await engine.until(lambda: len(engine.venue.sends) == 1)
+
+    await _cancel(handle)
+    ended = await handle.result()
+
+    assert ended.order is not None
+    assert ended.order.state is OrderState.CANCELLED
+    assert len(engine.venue.sends) == 1
+
+
+async def test_an_order_cancelled_in_doubt_is_not_sent_again_and_dies_when_it_turns_up(
+    engine: Engine,
+) -> None:
+    engine.venue.answers, engine.venue.lands = [LOST] * 9, [False] * 9
+    handle = await engine.work(a_wish())
+    await engine.until(lambda: OrderState.UNKNOWN in engine.ledger.history)
+    asked = asyncio.create_task(_cancel(handle))
+    await engine.until(lambda: bool(engine.venue.cancels))
+    engine.venue.rest(engine.venue.sends[0], YES)
+
+    ended = await handle.result()
+    await asked
+
+    assert ended.order is not None
+    assert ended.order.state is OrderState.CANCELLED
+    assert len(engine.venue.sends) == 1
+    assert not engine.venue.active
+
+
+async def test_an_entry_that_grew_too_old_while_the_exchange_was_busy_expires(
+    engine: Engine,
+) -> None:
+    busy = Submission(answer=Answer.BUSY, words="restarting", retry_after_seconds=20)
+    engine.venue.answers, engine.venue.lands = [busy], [False]
+    now = await engine.environment.get_current_time()
+
+    ended = await (await engine.work(a_wish(not_after=now + timedelta(seconds=10)))).result()
+
+    assert ended.signal_status is SignalStatus.EXPIRED
+    assert len(engine.venue.sends) == 1
