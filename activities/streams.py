@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from temporalio import activity
 
 from activities.trades import Recorder
-from domain.errors import HoldfastError, InvariantError
+from domain.errors import HoldfastError, InvariantError, UnavailableError
 from domain.fill import SeenBy
 from domain.order import TERMINAL, Order, Sighting
 from domain.ports import (
@@ -59,17 +59,26 @@ class StreamActivities:
 
     @activity.defn
     async def follow_account(self, account_id: str) -> None:
-        """Follow an account until cancelled; another worker takes over when this one dies."""
+        """Follow an account for good; another worker takes over when this one dies or ends.
+
+        Raises:
+            UnavailableError: this worker ends.
+        """
         recorder = self._recorder(account_id)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow(account_id))
-            group.create_task(_every(UNSETTLED_SECONDS, recorder.read_unsettled))
-            group.create_task(_every(CATCH_UP_SECONDS, recorder.catch_up))
-            group.create_task(_every(REVIVE_SECONDS, lambda: self.revive(account_id)))
-            group.create_task(_every(MARK_SECONDS, lambda: self._mark(account_id)))
-            while True:
+            eyes = [
+                group.create_task(self._follow(account_id)),
+                group.create_task(_every(UNSETTLED_SECONDS, recorder.read_unsettled)),
+                group.create_task(_every(CATCH_UP_SECONDS, recorder.catch_up)),
+                group.create_task(_every(REVIVE_SECONDS, lambda: self.revive(account_id))),
+                group.create_task(_every(MARK_SECONDS, lambda: self._mark(account_id))),
+            ]
+            while not activity.is_worker_shutdown():
                 activity.heartbeat()
                 await asyncio.sleep(HEARTBEAT_SECONDS)
+            for eye in eyes:
+                eye.cancel()
+        raise UnavailableError("this worker ends; another one follows the account")
 
     @activity.defn
     async def refresh_markets(self) -> int:

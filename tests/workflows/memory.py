@@ -112,6 +112,7 @@ class Venue:
     active: dict[str, ActiveOrder] = field(default_factory=dict[str, ActiveOrder])
     trades: list[Fill] = field(default_factory=list[Fill])
     signed: dict[str, Terms] = field(default_factory=dict[str, Terms])
+    sized: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
     at_look: list[Happening] = field(default_factory=list["Happening"])
     when_absent: list[Happening] = field(default_factory=list["Happening"])
     at_cancel: Callable[[], None] | None = None
@@ -124,6 +125,7 @@ class Venue:
         await self.clock.refresh()
         order_hash = "0x" + digest(str(terms), token_id, str(self.clock.now), length=64)
         self.signed[order_hash] = terms
+        self.sized[order_hash] = terms.size
         payload = json.dumps({"hash": order_hash, "token": token_id}).encode()
         return SignedOrder(
             order_hash=order_hash, payload=payload, price=terms.price, size=terms.size
@@ -151,7 +153,7 @@ class Venue:
         self.active[order_hash] = ActiveOrder(
             order_hash=order_hash,
             token_id=token_id,
-            size=self.signed[order_hash].size,
+            size=self.sized[order_hash],
             matched_size=Decimal(0),
         )
 

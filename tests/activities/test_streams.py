@@ -1,0 +1,123 @@
+"""What a user may rely on of the eyes that follow an account."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.streams import Feed, StreamActivities
+from domain.errors import UnavailableError
+from domain.market import Market
+from domain.order import Order, OrderSource, OrderState, OrderType, Side, Sighting, TimeInForce
+from domain.ports import Connected, OrderSeen, StreamItem
+from tests.workflows.memory import MARKET, YES, Calls, Ledger, ServerClock, Venue
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+DEAD = Order(
+    order_hash="0xdead",
+    intent_id="s1-0",
+    account_id="main",
+    token_id=YES,
+    condition_id=MARKET.condition_id,
+    side=Side.BUY,
+    type=OrderType.LIMIT,
+    time_in_force=TimeInForce.GTC,
+    post_only=False,
+    source=OrderSource.WEBHOOK,
+    state=OrderState.CANCELLED,
+    price=Decimal("0.50"),
+    size=Decimal(40),
+    signal_id="s1",
+    workflow_id="order-s1-0",
+    trace_id="t",
+    reason="no longer on the exchange",
+    created_at=NOW,
+)
+
+
+class Channel:
+    """A user channel that says `items`, and nothing more."""
+
+    def __init__(self, *items: StreamItem) -> None:
+        self._items = items
+
+    async def follow(self) -> AsyncIterator[StreamItem]:
+        for item in self._items:
+            yield item
+        await asyncio.Event().wait()
+
+
+class Listing:
+    """A list of markets with one in it."""
+
+    async def markets(self) -> list[Market]:
+        return [MARKET]
+
+
+class Eyes:
+    """The activities with everything outside in memory."""
+
+    def __init__(self, *items: StreamItem) -> None:
+        async def now() -> datetime:
+            return NOW
+
+        self.venue = Venue(clock=ServerClock(read=now, now=NOW))
+        self.ledger, self.calls = Ledger(), Calls()
+        self.activities = StreamActivities(
+            feeds={"main": Feed(exchange=self.venue, stream=Channel(*items))},
+            orders=self.ledger,
+            fills=self.ledger,
+            markets=self.ledger,
+            market_source=Listing(),
+            workflows=self.calls,
+            clock=self.venue.clock,
+        )
+
+    def lists(self, order: Order) -> None:
+        """Have the engine think `order` dead and the exchange list it as alive."""
+        self.ledger.rows[order.order_hash] = order
+        self.venue.sized[order.order_hash] = order.size
+        self.venue.rest(order.order_hash, order.token_id)
+
+
+async def test_an_order_thought_dead_that_the_exchange_lists_is_worked_again() -> None:
+    eyes = Eyes()
+    eyes.lists(DEAD)
+
+    await eyes.activities.revive("main")
+
+    assert eyes.ledger.rows["0xdead"].state is OrderState.LIVE
+    assert [order.order_hash for order in eyes.calls.resumed] == ["0xdead"]
+
+
+async def test_an_order_that_is_really_dead_stays_dead_whatever_the_channel_repeats() -> None:
+    old_news = OrderSeen(order_hash="0xdead", sighting=Sighting(is_active=True))
+    eyes = Eyes(Connected(), old_news)
+    eyes.ledger.rows["0xdead"] = replace(DEAD)
+    environment = ActivityEnvironment()
+
+    following = asyncio.create_task(environment.run(eyes.activities.follow_account, "main"))
+    await asyncio.sleep(0.3)
+    environment.worker_shutdown()
+    with pytest.raises(UnavailableError):
+        await following
+
+    assert eyes.ledger.rows["0xdead"].state is OrderState.CANCELLED
+    assert not eyes.calls.resumed
+
+
+async def test_a_worker_that_ends_lets_go_of_the_account_at_once() -> None:
+    eyes = Eyes(Connected())
+    environment = ActivityEnvironment()
+    following = asyncio.create_task(environment.run(eyes.activities.follow_account, "main"))
+    await asyncio.sleep(0)
+
+    environment.worker_shutdown()
+
+    async with asyncio.timeout(5):
+        with pytest.raises(UnavailableError, match="another one follows"):
+            await following
