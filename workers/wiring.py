@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
@@ -28,8 +28,6 @@ from infra.store.orders import Orders
 from infra.store.sealing import Cipher
 from infra.store.signals import Signals
 from infra.temporal_workflows import TemporalWorkflows
-
-UNREADABLE_KEY: Final = "A" * 43 + "="  # of a role that never opens or seals signed bytes
 
 
 @dataclass(frozen=True)
@@ -78,12 +76,12 @@ def assemble(settings: Settings, client: Client, role: str) -> Parts:
     )
     markets = Markets(engine)
     failpoint = from_environment(os.environ)
-    key = settings.storage_key.get_secret_value() if settings.storage_key else UNREADABLE_KEY
+    key = settings.storage_key
     return Parts(
         settings=settings,
         engine=engine,
         accounts=open_accounts(settings, markets.by_condition),
-        orders=Orders(engine, Cipher(key)),
+        orders=Orders(engine, Cipher(key.get_secret_value()) if key is not None else None),
         fills=Fills(engine, failpoint),
         markets=markets,
         signals=Signals(engine),

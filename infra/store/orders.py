@@ -37,11 +37,19 @@ class Orders:
     """The port OrderStore on PostgreSQL.
 
     Args:
-        cipher: seals the signed bytes, which are worth money to whoever reads them.
+        cipher: seals the signed bytes, which are worth money to whoever reads them; None in a
+            process that neither stores nor sends orders.
     """
 
     engine: AsyncEngine
-    cipher: Cipher
+    cipher: Cipher | None
+
+    @property
+    def _sealing(self) -> Cipher:
+        """The cipher of a process that has one."""
+        if self.cipher is None:
+            raise InvariantError("this process was given no storage key: it does not send orders")
+        return self.cipher
 
     async def by_intent(self, intent_id: str) -> Order | None:
         """Return the order of an intent, if it was ever prepared."""
@@ -75,7 +83,7 @@ class Orders:
         Raises:
             InvariantError: no such account, or another intent has the same signed order.
         """
-        row = columns_of(draft, signed_order=self.cipher.seal(payload, draft.order_hash))
+        row = columns_of(draft, signed_order=self._sealing.seal(payload, draft.order_hash))
         return await retried(lambda: self._admitted(draft, row, limits))
 
     async def _admitted(
@@ -117,7 +125,7 @@ class Orders:
             order = read(Order, row)
             detail = {"attempt": order.attempts, "after": _sent(order)}
             await write(connection, order_event(order, "order.sent", detail))
-        return SendPermit(payload=self.cipher.open(row["signed_order"], order_hash))
+        return SendPermit(payload=self._sealing.open(row["signed_order"], order_hash))
 
     async def learn(
         self, order_hash: str, event: OrderEvent, words: str | None, now: datetime

@@ -414,3 +414,12 @@ async def test_an_orders_events_replayed_give_its_row(orders: Orders, fills: Fil
             assert value == wanted.isoformat(), name
         else:
             assert value == wanted, name
+
+
+async def test_a_process_without_the_storage_key_stores_no_order(orders: Orders) -> None:
+    keyless = Orders(orders.engine, None)
+
+    with pytest.raises(InvariantError, match="no storage key"):
+        await keyless.admit(an_order(), b"bytes", WIDE)
+
+    assert await orders.by_intent(an_order().intent_id) is None
