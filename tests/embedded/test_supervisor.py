@@ -246,10 +246,13 @@ async def test_a_stranger_that_was_given_the_pid_of_a_child_is_left_alone(
 async def test_a_child_that_came_on_no_record_is_ended_all_the_same(
     folder: Folder, stranger: subprocess.Popen[bytes]
 ) -> None:
-    with running(sys.executable, "-c", SLEEPER, **mark(folder.root)) as stray:
+    speaks = f"print('here', flush=True); {SLEEPER}"
+    with running(sys.executable, "-c", speaks, **mark(folder.root)) as stray:
+        assert first_line(stray) == b"here\n"  # its environment can be read from now on
+
         await end_strays(folder.root)
 
-        assert not psutil.pid_exists(stray.pid)
+        assert stray.wait(timeout=10) != 0
     assert stranger.poll() is None
 
 
