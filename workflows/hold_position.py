@@ -100,7 +100,11 @@ class HoldPosition:
     @workflow.signal(description="Sell; the same intent twice is one sale.")
     def sell(self, request: OrderRequest) -> None:
         """Queue a sale."""
-        known = {*self._lives, *(waiting.intent_id for waiting in self._queue)}
+        # One whose order is over may come again: its order turned out to live.
+        worked = {
+            intent for intent, life in self._lives.items() if life.order is None or not life.is_over
+        }
+        known = worked | {waiting.intent_id for waiting in self._queue}
         if request.intent_id not in known:
             self._queue.append(request)
 

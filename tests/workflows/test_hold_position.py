@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from domain.answer import Answer, Submission
-from domain.order import OrderState, OrderType, Side, TimeInForce
+from domain.order import OrderEvent, OrderState, OrderType, Side, TimeInForce
 from domain.signal import CancelRequest, OrderRequest, SignalStatus, SizeKind, Sizing
 from tests.workflows.conftest import Engine
 from tests.workflows.memory import YES, a_wish
@@ -90,3 +90,23 @@ async def test_one_resting_sale_is_cancelled_and_the_other_stays(engine: Engine)
 
     assert set(engine.venue.active) == {second}
     assert engine.ledger.rows[first].state is OrderState.CANCELLED
+
+
+async def test_a_sale_thought_over_that_turns_out_to_live_is_worked_again(engine: Engine) -> None:
+    engine.ledger.held[YES] = Decimal(40)
+    handle = await engine.hold(YES, a_sale("s1", 20), a_sale("s2", 20))
+    await engine.until(lambda: len(engine.venue.active) == 2)
+    first = engine.venue.sends[0]
+    request = CancelRequest(order_hash=first, reason="changed my mind")
+    # The SDK leaves a type parameter of this function open.
+    await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
+        HoldPosition.cancel, request
+    )
+    engine.venue.rest(first, YES)
+    engine.ledger.rows[first] = engine.ledger.rows[first].after(OrderEvent.SEE_LIVE)
+
+    await handle.signal(HoldPosition.sell, a_sale("s1", 20))
+    engine.venue.at_look = engine.venue.pieces(20, 20)
+    await handle.result()
+
+    assert engine.ledger.rows[first].state is OrderState.FILLED
