@@ -4,43 +4,32 @@ A step that a crash interrupts is run again, and finds what the first run left: 
 intent, the send by its count, the order on the exchange by its hash.
 """
 
-import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from datetime import timedelta
+from typing import Final
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ApplicationError
 
-from domain.answer import Answer, Submission
-from domain.order import LATE_ARRIVAL, Order, OrderEvent, OrderState, Side
+from domain.order import Order, OrderState
 from domain.signal import OrderRequest, SignalStatus
 from domain.sizing import STALE, UNSETTLED, Denied
-from workflows import options, order_story
+from workflows import options
+from workflows.order_sending import TOO_OLD, Sending
+from workflows.order_steps import FAULT, OrderSteps
 
 with workflow.unsafe.imports_passed_through():
-    from activities.orders import Answered, Lesson, OrderActivities, Outcome, Preparation
+    from activities.orders import OrderActivities, Outcome
 
-LOOK_AFTER_SECONDS: Final = (0.2, 1.0, 3.0)  # an order usually shows within the first
-RESEND_FOR: Final = timedelta(seconds=30)  # the same bytes again and again, but not for ever
-BUSY_FOR: Final = timedelta(seconds=60)  # an entry that could not be sent for so long is stale
 POLL_FIRST_SECONDS: Final = 1.0
 POLL_MOST_SECONDS: Final = 15.0
-DOUBT_PAUSE_SECONDS: Final = 3.0
-BUSY_PAUSE_SECONDS: Final = 1.0
 WATCH_ABANDONED: Final = timedelta(seconds=120)
 
-# A local step's failure comes as it is, a remote one's wrapped.
-STEP_FAILED: Final = (ActivityError, ApplicationError)
-TOO_OLD: Final = "too old to send"
-FAULT: Final = "fault"  # not a rule of trading: something of ours is broken
 NOT_DENIED: Final[Mapping[str, SignalStatus]] = {
     STALE: SignalStatus.EXPIRED,
     FAULT: SignalStatus.ERROR,
 }
-
-Subject = TypeVar("Subject")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +45,6 @@ class OrderLife:
     """One order being worked.
 
     Attributes:
-        order: as last recorded; None until it is prepared.
         denied: why there will be no order.
 
     Args:
@@ -66,11 +54,16 @@ class OrderLife:
     def __init__(self, request: OrderRequest, show: Callable[[], None]) -> None:
         self.request = request
         self._show = show
-        self.order: Order | None = None
         self.denied: Denied | None = None
-        self._cancel_reason: str | None = None
+        self._steps = OrderSteps(show)
+        self._sending = Sending(request, self._steps)
         self._has_news = False
         self._is_answered = False
+
+    @property
+    def order(self) -> Order | None:
+        """The order as last recorded; None until it is prepared."""
+        return self._steps.order
 
     @property
     def is_unsettled(self) -> bool:
@@ -88,7 +81,7 @@ class OrderLife:
 
     def ask_cancel(self, reason: str) -> None:
         """Note that the order is to be cancelled."""
-        self._cancel_reason = self._cancel_reason or reason
+        self._sending.cancel_reason = self._sending.cancel_reason or reason
         self._has_news = True
 
     def ask_again(self, *, waits_for_settlement: bool) -> None:
@@ -100,14 +93,15 @@ class OrderLife:
         """Bring the order to the exchange: until it rests, is over, or is denied."""
         await self.prepare()
         if self.order is not None:
-            await self._send(self.order)
+            await self._sending.send(self.order)
         await self._answer_sender()
 
     async def work(self) -> bool:
         """Follow the order to its end; False where the history asks to be continued as new."""
         pause = POLL_FIRST_SECONDS
         while self.order is not None and not self.is_over:
-            if workflow.info().is_continue_as_new_suggested() and self._cancel_reason is None:
+            is_long = workflow.info().is_continue_as_new_suggested()
+            if is_long and self._sending.cancel_reason is None:
                 return False
             before = self.order
             await self._follow(before, pause)
@@ -123,203 +117,37 @@ class OrderLife:
         """Have the order sized, signed and stored; False where it is denied."""
         if self.order is not None or self.denied is not None:
             return self.order is not None
-        prepared = await self._prepared()
+        prepared = await self._steps.prepare(self.request)
         self.denied = prepared.denied
-        if prepared.order is not None:
-            self._known(prepared.order)
-        else:
+        if self.denied is not None:
             self._show()
         return self.order is not None
 
-    async def _prepared(self) -> Preparation:
-        """Run the first step; a fault that no retry can mend is an answer too: nothing is sent."""
-        try:
-            return await workflow.execute_local_activity_method(
-                OrderActivities.prepare,
-                self.request,
-                **options.LOCAL,
-                summary="size, sign and store; nothing is sent yet",
-            )
-        except STEP_FAILED as error:
-            workflow.logger.error("order.not_prepared", exc_info=error)
-            return Preparation(denied=Denied(rule=FAULT, words=str(error.cause or error)))
-
-    async def _send(self, order: Order) -> None:
-        """Send the stored bytes until there is evidence of what came of them."""
-        begun = workflow.now()
-        is_unsent = order.attempts == 0  # no send of it can have reached the exchange
-        while order.is_in_doubt:
-            if self._stop_reason() is not None:
-                await self._withdraw(order, is_unsent=is_unsent)
-                return
-            submission = await self._submit(order)
-            order = await self._record(order, submission)
-            is_busy = submission.answer is Answer.BUSY and order.state is OrderState.SENT
-            is_unsent = order.attempts == 0 or (is_unsent and is_busy)
-            if order.attempts == 0:
-                await workflow.sleep(LOOK_AFTER_SECONDS[0])  # it died before anything left
-            elif is_busy:
-                await self._wait_while_busy(order, submission, begun)
-            elif order.is_in_doubt:
-                await self._find(order)
-            elif submission.answer is Answer.MATCHED and not order.is_over:
-                await self._look(order)
-            order = self.order or order
-
-    async def _submit(self, order: Order) -> Submission:
-        """Send once; a send whose worker died is as unknown as one whose answer was lost."""
-        try:
-            return await workflow.execute_activity_method(
-                OrderActivities.submit, order, **options.SEND, summary=order_story.send_line(order)
-            )
-        except STEP_FAILED as error:
-            workflow.logger.warning("order.send_lost", exc_info=error)
-            return Submission(answer=Answer.UNKNOWN, words="the send was cut off")
-
-    async def _record(self, order: Order, submission: Submission) -> Order:
-        """Record a send's outcome."""
-        answered = Answered(order_hash=order.order_hash, submission=submission)
-        words = f"the answer was: {submission.answer}"
-        return await self._locally(OrderActivities.record_answer, answered, order, words)
-
-    async def _wait_while_busy(self, order: Order, submission: Submission, begun: datetime) -> None:
-        """Pause as the exchange asked; an entry that waited too long ends, nothing being sent."""
-        if self.request.side is Side.BUY and workflow.now() - begun >= BUSY_FOR:
-            await self._learn(order, OrderEvent.CANCEL, f"too late: {submission.words}")
-        else:
-            await self._pause(submission.retry_after_seconds or BUSY_PAUSE_SECONDS)
-
-    def _stop_reason(self) -> str | None:
-        """Return why nothing more may be sent: a cancel, or an entry that has grown too old."""
-        not_after = self.request.not_after
-        if self._cancel_reason is None and not_after is not None and workflow.now() > not_after:
-            return f"{TOO_OLD}: it was wanted before {not_after:%H:%M:%S} UTC"
-        return self._cancel_reason
-
-    async def _withdraw(self, order: Order, *, is_unsent: bool) -> None:
-        """End an order without another send: at once if none of it left, else by evidence."""
-        reason = self._stop_reason() or "withdrawn"
-        self._cancel_reason = reason
-        if is_unsent:
-            await self._learn(order, OrderEvent.CANCEL, reason)
-        else:
-            await self._give_up(order)
-
-    async def _pause(self, seconds: float) -> None:
-        """Sleep, unless a cancel comes."""
-        with contextlib.suppress(TimeoutError):
-            await workflow.wait_condition(
-                lambda: self._cancel_reason is not None, timeout=timedelta(seconds=seconds)
-            )
-
-    async def _find(self, order: Order) -> Order:
-        """Look for an order in doubt; return it in doubt still where it may be sent again."""
-        for pause in LOOK_AFTER_SECONDS:
-            await self._pause(pause)
-            order = await self._look(order)
-            if not order.is_in_doubt:
-                return order
-        is_early = workflow.now() - order.created_at < RESEND_FOR
-        if self._stop_reason() is None and not order.was_duplicate and is_early:
-            return order
-        return await self._give_up(order)
-
-    async def _give_up(self, order: Order) -> Order:
-        """End an order in doubt by evidence: time, a cancel by hash, and one more look."""
-        while order.is_in_doubt:
-            last = order.last_sent_at or order.created_at
-            if workflow.now() - last >= LATE_ARRIVAL:
-                break
-            await workflow.sleep(DOUBT_PAUSE_SECONDS)
-            # Asked to cancel, it is cancelled the moment it turns up.
-            order = await (
-                self._look(order) if self._cancel_reason is None else self._cancel(order)
-            )
-        if order.is_in_doubt:
-            order = await self._cancel(order)
-        if order.is_in_doubt:
-            order = await self._look(order)
-        if order.is_in_doubt:
-            words = "sent, never seen, cancelled by its hash"
-            order = await self._learn(order, OrderEvent.ABANDON, words)
-        return order
-
     async def _follow(self, order: Order, pause: float) -> None:
         """Wait for news or for the next poll, and take it in."""
-        waits = pause if self._cancel_reason is None else POLL_FIRST_SECONDS
+        waits = POLL_FIRST_SECONDS if self._sending.cancel_reason is not None else pause
         try:
             await workflow.wait_condition(
                 lambda: self._has_news, timeout=waits, timeout_summary="next look at the exchange"
             )
         except TimeoutError:
-            await (self._look(order) if self._cancel_reason is None else self._cancel(order))
+            is_cancelling = self._sending.cancel_reason is not None
+            await (self._steps.cancel(order) if is_cancelling else self._steps.look(order))
             return
         self._has_news = False
-        if self._cancel_reason is not None:
-            await self._cancel(order)
+        if self._sending.cancel_reason is not None:
+            await self._steps.cancel(order)
         else:
-            await self._locally(OrderActivities.reload, order, order, "read our own record")
+            await self._steps.reload(order)
 
     async def _watch(self, order: Order) -> None:
         """Watch an abandoned hash for a while and cancel it if it turns up after all."""
         until = workflow.now() + WATCH_ABANDONED
         while workflow.now() < until:
             await workflow.sleep(POLL_MOST_SECONDS)
-            order = await self._look(order)
+            order = await self._steps.look(order)
             if not order.is_over:
-                order = await self._cancel(order)
-
-    async def _look(self, order: Order) -> Order:
-        """Ask the exchange what became of the order."""
-        words = "ask the exchange what became of it"
-        return await self._locally(OrderActivities.look, order, order, words)
-
-    async def _cancel(self, order: Order) -> Order:
-        """Cancel by hash and look."""
-        try:
-            cancelled = await workflow.execute_activity_method(
-                OrderActivities.cancel, order, **options.ACT, summary="cancel by hash"
-            )
-        except STEP_FAILED as error:
-            workflow.logger.warning("order.cancel_failed", exc_info=error)
-            return order
-        return self._known(cancelled)
-
-    async def _learn(self, order: Order, event: OrderEvent, words: str) -> Order:
-        """Record news that this workflow itself decided."""
-        lesson = Lesson(order_hash=order.order_hash, event=event, words=words)
-        return await self._locally(OrderActivities.learn, lesson, order, f"record: {event}")
-
-    async def _locally(
-        self,
-        step: Callable[[OrderActivities, Subject], Awaitable[Order]],
-        subject: Subject,
-        order: Order,
-        words: str,
-    ) -> Order:
-        """Run one local step; a refusal that no retry can mend leaves the order as recorded."""
-        try:
-            known = await workflow.execute_local_activity_method(
-                step, subject, **options.LOCAL, summary=words
-            )
-        except STEP_FAILED as error:
-            workflow.logger.error("order.step_refused", exc_info=error)
-            known = await workflow.execute_local_activity_method(
-                OrderActivities.reload, order, **options.LOCAL
-            )
-        return self._known(known)
-
-    def _known(self, order: Order) -> Order:
-        """Keep the order as it is recorded now, and show it to operators."""
-        is_news = self.order is None or self.order.state is not order.state
-        self.order = order
-        if is_news:
-            # The SDK leaves a type parameter of this function open.
-            workflow.upsert_search_attributes(  # pyright: ignore[reportUnknownMemberType]
-                [options.ORDER_STATE.value_set(order.state.value)]
-            )
-        self._show()
-        return order
+                order = await self._steps.cancel(order)
 
     async def _answer_sender(self) -> None:
         """Tell whoever asked, once, as soon as the order rests or is over."""

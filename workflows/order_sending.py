@@ -1,0 +1,116 @@
+"""The sending half of an order's life: the stored bytes, until there is evidence of their fate."""
+
+import contextlib
+from datetime import datetime, timedelta
+from typing import Final
+
+from temporalio import workflow
+
+from domain.answer import Answer, Submission
+from domain.order import LATE_ARRIVAL, Order, OrderEvent, OrderState, Side
+from domain.signal import OrderRequest
+from workflows.order_steps import OrderSteps
+
+LOOK_AFTER_SECONDS: Final = (0.2, 1.0, 3.0)  # an order usually shows within the first
+RESEND_FOR: Final = timedelta(seconds=30)  # the same bytes again and again, but not for ever
+BUSY_FOR: Final = timedelta(seconds=60)  # an entry that could not be sent for so long is stale
+DOUBT_PAUSE_SECONDS: Final = 3.0
+BUSY_PAUSE_SECONDS: Final = 1.0
+TOO_OLD: Final = "too old to send"
+
+
+class Sending:
+    """Sends one order until it rests, is over, or is known never to have arrived.
+
+    Attributes:
+        cancel_reason: why it is to end, as soon as it may; None while it may go on.
+    """
+
+    def __init__(self, request: OrderRequest, steps: OrderSteps) -> None:
+        self._request = request
+        self._steps = steps
+        self.cancel_reason: str | None = None
+
+    async def send(self, order: Order) -> None:
+        """Send the stored bytes until there is evidence of what came of them."""
+        begun = workflow.now()
+        is_unsent = order.attempts == 0  # no send of it can have reached the exchange
+        while order.is_in_doubt:
+            if self._stop_reason() is not None:
+                await self._withdraw(order, is_unsent=is_unsent)
+                return
+            submission = await self._steps.submit(order)
+            order = await self._steps.record(order, submission)
+            is_busy = submission.answer is Answer.BUSY and order.state is OrderState.SENT
+            is_unsent = order.attempts == 0 or (is_unsent and is_busy)
+            if order.attempts == 0:
+                await workflow.sleep(LOOK_AFTER_SECONDS[0])  # it died before anything left
+            elif is_busy:
+                await self._wait_while_busy(order, submission, begun)
+            elif order.is_in_doubt:
+                await self._find(order)
+            elif submission.answer is Answer.MATCHED and not order.is_over:
+                await self._steps.look(order)
+            order = self._steps.order or order
+
+    async def _wait_while_busy(self, order: Order, submission: Submission, begun: datetime) -> None:
+        """Pause as the exchange asked; an entry that waited too long ends, nothing being sent."""
+        if self._request.side is Side.BUY and workflow.now() - begun >= BUSY_FOR:
+            await self._steps.learn(order, OrderEvent.CANCEL, f"too late: {submission.words}")
+        else:
+            await self._pause(submission.retry_after_seconds or BUSY_PAUSE_SECONDS)
+
+    def _stop_reason(self) -> str | None:
+        """Return why nothing more may be sent: a cancel, or an entry that has grown too old."""
+        not_after = self._request.not_after
+        if self.cancel_reason is None and not_after is not None and workflow.now() > not_after:
+            return f"{TOO_OLD}: it was wanted before {not_after:%H:%M:%S} UTC"
+        return self.cancel_reason
+
+    async def _withdraw(self, order: Order, *, is_unsent: bool) -> None:
+        """End an order without another send: at once if none of it left, else by evidence."""
+        reason = self._stop_reason() or "withdrawn"
+        self.cancel_reason = reason
+        if is_unsent:
+            await self._steps.learn(order, OrderEvent.CANCEL, reason)
+        else:
+            await self._give_up(order)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, unless a cancel comes."""
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: self.cancel_reason is not None, timeout=timedelta(seconds=seconds)
+            )
+
+    async def _find(self, order: Order) -> Order:
+        """Look for an order in doubt; return it in doubt still where it may be sent again."""
+        for pause in LOOK_AFTER_SECONDS:
+            await self._pause(pause)
+            order = await self._steps.look(order)
+            if not order.is_in_doubt:
+                return order
+        is_early = workflow.now() - order.created_at < RESEND_FOR
+        if self._stop_reason() is None and not order.was_duplicate and is_early:
+            return order
+        return await self._give_up(order)
+
+    async def _give_up(self, order: Order) -> Order:
+        """End an order in doubt by evidence: time, a cancel by hash, and one more look."""
+        while order.is_in_doubt:
+            last = order.last_sent_at or order.created_at
+            if workflow.now() - last >= LATE_ARRIVAL:
+                break
+            await workflow.sleep(DOUBT_PAUSE_SECONDS)
+            # Asked to cancel, it is cancelled the moment it turns up.
+            order = await (
+                self._steps.look(order) if self.cancel_reason is None else self._steps.cancel(order)
+            )
+        if order.is_in_doubt:
+            order = await self._steps.cancel(order)
+        if order.is_in_doubt:
+            order = await self._steps.look(order)
+        if order.is_in_doubt:
+            words = "sent, never seen, cancelled by its hash"
+            order = await self._steps.learn(order, OrderEvent.ABANDON, words)
+        return order
