@@ -106,8 +106,8 @@ def test_the_published_vector_has_its_published_id() -> None:
 
 
 def test_each_exchange_has_its_published_domain() -> None:
-    plain = hashing.domain_separator(YES, neg_risk=False).hex()
-    neg_risk = hashing.domain_separator(YES, neg_risk=True).hex()
+    plain = hashing.domain_separator(*hashing.settled_by(YES, neg_risk=False)).hex()
+    neg_risk = hashing.domain_separator(*hashing.settled_by(YES, neg_risk=True)).hex()
     assert plain == "3264e159346253e26a64e00b69032db0e7d32f94628de3e6eecb50304d7af3d2"
     assert neg_risk == "9b858f53327b0bd13af8ec14cfb35234fb9eb7b0504d1a4e61f433840d30e81a"
 
@@ -172,7 +172,7 @@ async def test_the_signature_is_that_of_the_deposit_wallets_key() -> None:
     order = SignedBytes.of(signed.payload).order
     raw = bytes.fromhex(order.signature[2:])
     domain, contents = (
-        hashing.domain_separator(YES, neg_risk=False),
+        hashing.domain_separator(*hashing.settled_by(YES, neg_risk=False)),
         hashing.contents_hash(order),
     )
     wallet = bytes.fromhex(order.maker[2:]).rjust(32, b"\0")

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Final, cast
 
 import httpx
+from coincurve import PrivateKey
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_keys.backends import get_backend_class
@@ -19,6 +20,12 @@ from eth_utils.address import to_checksum_address
 from polymarket import AsyncSecureClient
 from polymarket._internal.actions.orders.cache import AsyncOrderMetadataCache
 from polymarket._internal.actions.orders.market_data import MarketInfo, PlatformFeeInfo
+from polymarket._internal.actions.orders.orders import create_signed_order, create_unsigned_order
+from polymarket._internal.actions.orders.typed_data import (
+    build_order_signature,
+    build_order_typed_data,
+)
+from polymarket._internal.actions.orders.types import OrderDraft, UnsignedOrder
 from polymarket._internal.context import AsyncClientContext, AsyncSecureClientContext
 from polymarket._internal.environment import (
     PRODUCTION_CONFIG,
@@ -35,14 +42,21 @@ from polymarket.clients._transport import AsyncTransport
 from polymarket.clients.async_secure import (
     _CREATE_TOKEN,  # pyright: ignore[reportPrivateUsage]  # else the SDK opens ten pools of its own
 )
-from polymarket.models.clob import ApiKeyCreds
+from polymarket.models.clob import ApiKeyCreds, SignedOrder
 from polymarket.models.types import ClobAssetId, TokenId
-from polymarket.types import EvmAddress
+from polymarket.types import EvmAddress, HexString
 from typing_extensions import override
 
-from domain.errors import InvalidInputError
+from domain.errors import InvalidInputError, InvariantError
 from domain.market import Market
 from infra.exchanges.polymarket.connection import ApiKeys
+from infra.exchanges.polymarket.hashing import (
+    CHAIN_ID,
+    EXCHANGE,
+    completed,
+    domain_separator,
+    signed_digest,
+)
 from infra.settings import ExchangeSettings
 
 log = logging.getLogger(__name__)
@@ -119,7 +133,59 @@ class SdkClient(AsyncSecureClient):
         self.facts = RegistryFacts()
         context = _context(exchange, http, who, self.facts)
         super().__init__(ctx=context, _create_token=_CREATE_TOKEN)
+        self._key = PrivateKey(bytes(context.signer.key))
+        self._compare()
         log.info("signing.backend", extra={"backend": get_backend_class().__name__})
+
+    @override
+    async def _sign_order(self, draft: OrderDraft, *, post_only: bool) -> SignedOrder:
+        """Sign as the SDK would, in a tenth of the time."""
+        order = create_unsigned_order(
+            draft, wallet=self._ctx.wallet, wallet_type=self._ctx.wallet_type
+        )
+        return create_signed_order(order, self._signature(order), post_only=post_only)
+
+    def _signature(self, order: UnsignedOrder) -> HexString:
+        """Return the signature of an order, in the form that its kind of wallet needs."""
+        domain = domain_separator(order.exchange_address, order.protocol_version)
+        # The library leaves the type of one parameter of this function open.
+        raw = self._key.sign_recoverable(  # pyright: ignore[reportUnknownMemberType]
+            signed_digest(order, domain), hasher=None
+        )
+        return HexString(completed(order, domain, raw[:64] + bytes([raw[64] + 27])))
+
+    def _compare(self) -> None:
+        """Check once that our quick way signs what the SDK's own way signs.
+
+        Raises:
+            InvariantError: the SDK signs something else; its version is not the one we know.
+        """
+        order = _specimen(self._ctx)
+        if self._signature(order) != sdk_signature(self._ctx.signer, order):
+            raise InvariantError("our signature of an order differs from the SDK's: sign nothing")
+
+
+def sdk_signature(signer: LocalAccount, order: UnsignedOrder) -> HexString:
+    """Return the signature of an order by the SDK's own general encoder."""
+    signed = signer.sign_typed_data(full_message=build_order_typed_data(order))
+    return build_order_signature(order, HexString("0x" + signed.signature.hex()))
+
+
+def _specimen(context: AsyncSecureClientContext) -> UnsignedOrder:
+    """Return an order of the account's kind, none of whose numbers are alike."""
+    draft = OrderDraft(
+        chain_id=CHAIN_ID,
+        exchange_address=EvmAddress(EXCHANGE),
+        expiration=0,
+        funder_address=context.wallet,
+        offered_amount=5_768_400,
+        order_type="GTC",
+        side="SELL",
+        signer=EvmAddress(context.signer.address),
+        requested_amount=10_120_000,
+        asset_id=TokenId(str(1 << 255 | 1 << 64)),
+    )
+    return create_unsigned_order(draft, wallet=context.wallet, wallet_type=context.wallet_type)
 
 
 def _context(
