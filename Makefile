@@ -41,12 +41,12 @@ demo: install
 # The whole gate. pytest comes last, so that its closing line is the last thing printed.
 test: install
 	$(BIN)/poe check
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 # The same without the tests that start processes.
 check: install
 	$(BIN)/poe check
-	$(BIN)/pytest -m "not services"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not services"
 
 bench:
 	@echo "There is no benchmark yet: nothing was measured." >&2
