@@ -18,6 +18,7 @@ COLLATERAL: Final = ""  # the asset key of pUSD; a token's key is its id
 FEES: Final = "fees"  # the wallet that collects what takers pay
 UNLIMITED: Final = str(2**256 - 1)
 EOA: Final = 0
+_LAG: Final = "balances_lag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Accounts:
         self._balances: dict[tuple[str, str], int] = {}
         self._held: dict[tuple[str, str], int] = {}
         self._late: dict[tuple[str, str], deque[tuple[int, int]]] = {}
-        self.lag_us = 0
+        self.lag_us = cast("int", ledger.meta(_LAG) or 0)
         self._load()
 
     def _load(self) -> None:
@@ -144,6 +145,11 @@ class Accounts:
         """Return what can still be promised: balance less open orders and unsettled trades."""
         known = min(self.balance(wallet, asset), self.shown_balance(wallet, asset))
         return known - self._held.get((wallet, asset), 0)
+
+    def set_lag(self, lag_us: int) -> None:
+        """Let balances follow so late from now on; a restart shows what is late by then at once."""
+        self.lag_us = lag_us
+        self._ledger.set_meta(_LAG, lag_us)
 
     def set_balance(self, wallet: str, asset: str, amount: int) -> None:
         """Write a balance as it is, from outside."""

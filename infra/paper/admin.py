@@ -1,18 +1,16 @@
 """The exchange's own admin: what tests and operators do to it from outside."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from decimal import Decimal
+from dataclasses import dataclass
 from typing import Final, cast
 
 from infra.paper.accounts import COLLATERAL, EOA, UNLIMITED, Account, ApiKey, derived_key, normal
 from infra.paper.catalogue import TICKS, Market, Opening, open_market
+from infra.paper.conditions import Conditions
 from infra.paper.exchange import Exchange
 from infra.paper.faults import Faults
 from infra.paper.ledger_views import LedgerViews
 from infra.paper.placement import order_answer
 from infra.paper.routes import Routes
-from infra.paper.settlement import SettlementRules
 from infra.paper.stream_faults import StreamFaults
 from infra.paper.views import millis_text
 from infra.paper.wire import (
@@ -41,24 +39,12 @@ class Admin:
     def register(self, routes: Routes) -> None:
         """Add its paths."""
         routes.add_all(
-            ("POST", "/faults", self._add_fault),
-            ("GET", "/faults", lambda _: answered(self.faults.listed())),
-            ("DELETE", "/faults", self._clear(self.faults.clear)),
-            ("DELETE", "/faults/", self._clear(self.faults.clear)),
-            ("POST", "/ws-faults", self._add_stream_fault),
-            ("GET", "/ws-faults", lambda _: answered(self.stream_faults.listed())),
-            ("DELETE", "/ws-faults", self._clear(self.stream_faults.clear)),
-            ("DELETE", "/ws-faults/", self._clear(self.stream_faults.clear)),
             ("POST", "/book", self._set_book),
             ("DELETE", "/book/", self._resume_book),
-            ("POST", "/mode", self._mode),
-            ("GET", "/mode", lambda _: answered({"mode": self.exchange.mode.current()})),
-            ("POST", "/balances-lag", self._lag),
-            ("POST", "/settlement", self._settlement),
-            ("GET", "/settlement", lambda _: answered(self._settlement_shown())),
             ("POST", "/markets", self._add_market),
             ("POST", "/accounts", self._add_account),
         )
+        Conditions(self.exchange, self.faults, self.stream_faults).register(routes)
         LedgerViews(self.exchange).register(routes)
 
     def answer_nested(self, request: Request) -> Answer | None:
@@ -85,21 +71,6 @@ class Admin:
             raise RefusedError(404, "market not found")
         return market
 
-    def _add_fault(self, request: Request) -> Answer:
-        return answered({"id": self.faults.add(request.json_object(_MALFORMED))})
-
-    def _add_stream_fault(self, request: Request) -> Answer:
-        return answered({"id": self.stream_faults.add(request.json_object(_MALFORMED))})
-
-    def _clear(self, clear: Callable[[int | None], None]) -> Callable[[Request], Answer]:
-        def respond(request: Request) -> Answer:
-            if request.tail and not request.tail.isdecimal():
-                raise RefusedError(404, "fault not found")
-            clear(int(request.tail) if request.tail else None)
-            return answered({"ok": True})
-
-        return respond
-
     def _set_book(self, request: Request) -> Answer:
         wanted = request.json_object(_MALFORMED)
         token_id = str(wanted.get("token_id", ""))
@@ -109,33 +80,6 @@ class Admin:
     def _resume_book(self, request: Request) -> Answer:
         self.exchange.makers.resume(request.tail)
         return answered({"ok": True})
-
-    def _mode(self, request: Request) -> Answer:
-        wanted = request.json_object(_MALFORMED)
-        seconds = micro_of(wanted.get("seconds") or 0)
-        self.exchange.mode.change(str(wanted.get("mode")), seconds)
-        return answered({"mode": self.exchange.mode.current()})
-
-    def _lag(self, request: Request) -> Answer:
-        seconds = micro_of(request.json_object(_MALFORMED).get("seconds") or 0)
-        self.exchange.engine.accounts.lag_us = seconds
-        return answered({"seconds": text_of(seconds)})
-
-    def _settlement(self, request: Request) -> Answer:
-        wanted, rules = request.json_object(_MALFORMED), self.exchange.engine.settlement.rules
-        delay, chance = wanted.get("delay_s"), wanted.get("fail_probability")
-        changed = SettlementRules(
-            delay_us=rules.delay_us if delay is None else micro_of(delay),
-            fail_probability=rules.fail_probability if chance is None else _chance(chance),
-            fail_next=micro_of(wanted.get("fail_next", rules.fail_next)) // MICRO,
-        )
-        self.exchange.engine.settlement.change(changed)
-        return answered(self._settlement_shown())
-
-    def _settlement_shown(self) -> Json:
-        shown = cast("Json", asdict(self.exchange.engine.settlement.rules))
-        shown["delay_s"] = text_of(cast("int", shown.pop("delay_us")))
-        return shown
 
     def _add_market(self, request: Request) -> Answer:
         wanted = request.json_object(_MALFORMED)
@@ -315,13 +259,6 @@ def _event_message(market: Market) -> Json:
         "title": market.event_title,
         "description": market.event_title,
     }
-
-
-def _chance(value: object) -> str:
-    chance = micro_of(value)
-    if not 0 <= chance <= MICRO:
-        raise RefusedError(400, "a probability lies between 0 and 1")
-    return str(Decimal(chance) / MICRO)
 
 
 def _key(signer: str, wanted: Json) -> ApiKey:

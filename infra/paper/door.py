@@ -10,12 +10,15 @@ from urllib.parse import parse_qs
 from starlette.types import Receive, Scope, Send
 
 from infra.paper.admin import Admin
+from infra.paper.authentication import authenticate
 from infra.paper.clob_public import ClobPublic
 from infra.paper.clob_trading import ClobTrading
 from infra.paper.exchange import Exchange
 from infra.paper.faults import Action, Fault, Faults, altered, invented, pretended
 from infra.paper.gamma import Gamma
+from infra.paper.late import LateRequests
 from infra.paper.ledger import RequestRow
+from infra.paper.limits import AddressLimits, SignerLimits, is_counted
 from infra.paper.news import News
 from infra.paper.placement import identify
 from infra.paper.portfolio import Portfolio
@@ -53,7 +56,10 @@ class Door:
     ) -> None:
         self._exchange = exchange
         self._publish = publish
-        self._faults = Faults()
+        self._faults = Faults(exchange.ledger)
+        self._late = LateRequests(exchange.ledger, exchange.now)
+        self._signers = SignerLimits(exchange.now, lambda: exchange.switches)
+        self._addresses = AddressLimits(exchange.now, lambda: exchange.switches)
         self._admin = Admin(exchange, self._faults, stream_faults)
         self._services = {name: Routes() for name in (CLOB, "gamma", "data-api", ADMIN)}
         ClobTrading(exchange).register(self._services[CLOB])
@@ -68,7 +74,16 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = _request(scope, await _body(receive))
-        fault = None if request.service == ADMIN else self._faults.striking(request)
+        fault = None
+        if request.service != ADMIN:
+            try:
+                wait_us = self._addresses.wait_us(request, _address(scope))
+            except RefusedError as error:
+                self._note_alone(request, error.status, "too many requests of this address")
+                await _send(send, refused(error))
+                return
+            await asyncio.sleep(wait_us / MICRO)
+            fault = self._faults.striking(request)
         if fault is None:
             await _send(send, self.process(request))
             return
@@ -119,7 +134,28 @@ class Door:
             nested = self._admin.answer_nested(request)
             if nested is not None:
                 return nested
+        is_limited = self._exchange.switches.signer_limits != "off"
+        if request.service == CLOB and is_limited and is_counted(request):
+            return self._limited(request, routes)
         return routes.answer(request)
+
+    def _limited(self, request: Request, routes: Routes) -> Answer:
+        """Answer what takes tokens of its signer; only who proves to be one is charged."""
+        signer = authenticate(request, self._exchange.engine.accounts).address
+        headers = self._signers.admit(request, signer)
+        try:
+            answer = routes.answer(request)
+        except RefusedError as error:
+            error.headers = {**headers, **error.headers}
+            raise
+        headers |= self._signers.settle(request, signer, answer)
+        answer.headers = {**headers, **answer.headers}
+        return answer
+
+    def advance(self) -> None:
+        """Process the requests whose lost answers made them late."""
+        for request in self._late.take():
+            self.process(request)
 
     def _write_down(self, request: Request, status: int, outcome: str) -> None:
         for part in request.parts or [request]:
@@ -148,33 +184,28 @@ class Door:
         request.order_hash, request.wallet, request.token_id = found
 
     async def _faulty(self, request: Request, fault: Fault) -> _Reply:
+        """Do what a fault says; its parts add up, and the delay always comes before the answer."""
         action = fault.action
         if action.process_after_us is not None:
-            return self._process_later(request, action)
-        if fault.is_before or action.false_success:
+            answer = self._process_later(request, action)
+            is_lost = not (action.status or action.body is not None or action.false_success)
+        elif action.false_success:
+            answer, is_lost = pretended(self._exchange, request), action.drop
+            status = 0 if is_lost else answer.status
+            self._note_alone(request, status, "false success: not processed")
+        elif fault.is_before and not (action.only_delays or (action.duplicate and not action.drop)):
+            answer, is_lost = invented(action), action.drop
+            words = "dropped before processing" if is_lost else "fault: not processed"
+            self._note_alone(request, 0 if is_lost else answer.status, words)
+        else:
+            if fault.is_before:
+                await asyncio.sleep(action.delay_us / MICRO)
+            answer, is_lost = self._processed(request, action), action.drop
+        if not (fault.is_before and action.only_delays):
             await asyncio.sleep(action.delay_us / MICRO)
-            return self._unprocessed(request, action)
-        answer = self._processed(request, action)
-        await asyncio.sleep(action.delay_us / MICRO)
-        if action.drop:
+        if is_lost:
             return _Reply(answer, cut=0)
         return _Reply(altered(action, answer), cut=action.truncate_bytes)
-
-    def _unprocessed(self, request: Request, action: Action) -> _Reply:
-        if action.only_delays:
-            return _Reply(self.process(request))
-        if action.duplicate and not action.drop:
-            return _Reply(self._processed(request, action))
-        if action.drop:
-            self._note_alone(request, 0, "dropped before processing")
-            return _Reply(invented(action), cut=0)
-        if action.false_success:
-            answer = altered(action, pretended(self._exchange, request))
-            self._note_alone(request, answer.status, "false success: not processed")
-            return _Reply(answer, cut=action.truncate_bytes)
-        answer = invented(action)
-        self._note_alone(request, answer.status, "fault: not processed")
-        return _Reply(answer, cut=action.truncate_bytes)
 
     def _note_alone(self, request: Request, status: int, outcome: str) -> None:
         if request.service != CLOB:
@@ -186,13 +217,20 @@ class Door:
         answer = self.process(replace(request))
         return self.process(replace(request)) if action.duplicate else answer
 
-    def _process_later(self, request: Request, action: Action) -> _Reply:
+    def _process_later(self, request: Request, action: Action) -> Answer:
+        """Put a request off; what its client sees meanwhile is nothing, a fault or a lie."""
+        answer = invented(action)
+        if action.false_success:
+            answer = pretended(self._exchange, request)
         self._note_alone(request, action.status, "answer lost, processed later")
-        seconds = (action.process_after_us or 0) / MICRO
-        asyncio.get_running_loop().call_later(seconds, self.process, replace(request), "")
-        if action.status:
-            return _Reply(invented(action))
-        return _Reply(invented(action), cut=0)
+        late = [replace(request), replace(request)] if action.duplicate else [replace(request)]
+        self._late.add(late, action.process_after_us or 0)
+        return answer
+
+
+def _address(scope: Scope) -> str:
+    client = cast("tuple[str, int] | None", scope.get("client"))
+    return client[0] if client else ""
 
 
 def _request(scope: Scope, body: bytes) -> Request:

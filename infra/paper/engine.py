@@ -13,6 +13,7 @@ from infra.paper.ledger import Ledger
 from infra.paper.news import News
 from infra.paper.rules import IMMEDIATE, SMALLEST_MARKETABLE
 from infra.paper.settlement import Settlement
+from infra.paper.switches import PLAIN
 from infra.paper.trades import Trade, plan_by_price, trade_of
 from infra.paper.wire import MICRO, RefusedError, micro_of, text_of
 
@@ -64,6 +65,7 @@ class Engine:
         self.ledger = ledger
         self.now = now
         self.gtd_margin_seconds = gtd_margin_seconds
+        self.switches = PLAIN
         self.news = News()
         self.accounts = Accounts(ledger, now)
         self.settlement = Settlement(ledger, self.accounts, lambda: self.news)

@@ -1,9 +1,9 @@
 """The paper exchange as a whole: engine, makers, accounts and modes behind one transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from infra.clock import utc_now
 from infra.paper.engine import GTD_MARGIN_SECONDS, Engine
@@ -12,9 +12,12 @@ from infra.paper.ledger import Ledger
 from infra.paper.makers import Makers
 from infra.paper.modes import Mode
 from infra.paper.placement import Placement
+from infra.paper.switches import PLAIN, Switches, changed, shown
+from infra.paper.wire import Json
 
 Clock = Callable[[], datetime]
 LEDGER_FILE: Final = "exchange.sqlite3"
+_SWITCHES: Final = "switches"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -27,6 +30,7 @@ class Exchange:
         clock: the moment now; tests drive it.
         gtd_margin_seconds: how long before its expiration a GTD order is cancelled.
         has_makers: whether the exchange's own makers quote.
+        switches: switches to turn at the start, over those the ledger remembers.
     """
 
     def __init__(
@@ -36,14 +40,16 @@ class Exchange:
         clock: Clock = utc_now,
         gtd_margin_seconds: int = GTD_MARGIN_SECONDS,
         has_makers: bool = True,
+        switches: Mapping[str, object] | None = None,
     ) -> None:
         self._clock = clock
         self._gtd_margin_seconds = gtd_margin_seconds
         self.ledger = Ledger(data_dir / LEDGER_FILE)
-        self.mode = Mode(self.now)
-        self.heartbeats = Heartbeats(self.now)
         self.has_makers = has_makers
         self.rebuild()
+        if switches:
+            with self.ledger.transaction():
+                self.turn(switches)
 
     def rebuild(self) -> None:
         """Take everything up from the ledger, as a restart would.
@@ -51,12 +57,29 @@ class Exchange:
         Also the way back when a request broke half-way: its transaction was rolled back, so what
         memory knows of it must go too.
         """
+        self.mode = Mode(self.ledger, self.now)
+        self.heartbeats = Heartbeats(self.ledger, self.now)
         self.engine = Engine(self.ledger, self.now, gtd_margin_seconds=self._gtd_margin_seconds)
+        self.engine.switches = changed(PLAIN, cast("Json", self.ledger.meta(_SWITCHES) or {}))
         self.placement = Placement(self.engine, self.mode)
         with self.ledger.transaction():
             self.makers = Makers(self.engine)
         self.advance()
         self.engine.take_news()
+
+    @property
+    def switches(self) -> Switches:
+        """Return how the exchange behaves now."""
+        return self.engine.switches
+
+    def turn(self, wanted: Mapping[str, object]) -> Switches:
+        """Turn switches, in a transaction, and return them all.
+
+        Raises RefusedError for an unknown switch or a value it does not take.
+        """
+        self.engine.switches = changed(self.engine.switches, wanted)
+        self.ledger.set_meta(_SWITCHES, shown(self.engine.switches))
+        return self.engine.switches
 
     def now(self) -> int:
         """Return the moment now, in microseconds since 1970."""
@@ -74,6 +97,8 @@ class Exchange:
             for api_key in silent:
                 gone = [o for o in self.engine.orders.values() if o.api_key == api_key]
                 self.engine.cancel_all(gone)
+            if silent:
+                self.heartbeats.disarm(silent)
             self.engine.advance()
             if has_quotes:
                 self.makers.advance(now)

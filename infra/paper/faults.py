@@ -1,12 +1,13 @@
 """HTTP faults by rule: which requests they hit, and what then becomes of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from infra.paper.exchange import Exchange
+from infra.paper.ledger import Ledger
 from infra.paper.makers import draw
 from infra.paper.placement import identify
 from infra.paper.wire import (
@@ -35,6 +36,8 @@ _ACTIONS: Final = frozenset(
         "false_success",
     }
 )
+_KEYS: Final = frozenset({"match", "when", "do", "times"})
+_META: Final = "faults"
 _MATCHES: Final = frozenset({"method", "path", "nth", "probability", "token_id"})
 
 
@@ -67,26 +70,38 @@ class Fault:
 
     fault_id: int
     match: Json
-    is_before: bool
-    action: Action
+    when: str
+    done: Json
     left: int | None
     counted: int = 0
 
-    def strikes(self, request: Request) -> bool:
-        """Tell whether it hits this request, and count it."""
+    @property
+    def action(self) -> Action:
+        """What it does."""
+        return _action(self.done)
+
+    @property
+    def is_before(self) -> bool:
+        """Tell whether it strikes instead of the processing."""
+        return self.when == "before"
+
+    def counts(self, request: Request) -> bool:
+        """Count a request that it concerns, and tell whether it is one to strike."""
         if self.left == 0 or not self._concerns(request):
             return False
         self.counted += 1
         if self.counted < _whole(self.match.get("nth") or 1):
             return False
         chance = self.match.get("probability")
-        if chance is not None:
-            drawn = draw("fault", self.fault_id, self.counted)
-            if Decimal(drawn) >= Decimal(str(chance)) * _DRAWS:
-                return False
+        if chance is None:
+            return True
+        drawn = draw("fault", self.fault_id, self.counted)
+        return Decimal(drawn) < Decimal(str(chance)) * _DRAWS
+
+    def strike(self) -> None:
+        """Use up one of its times."""
         if self.left is not None:
             self.left -= 1
-        return True
 
     def _concerns(self, request: Request) -> bool:
         method, path = self.match.get("method"), self.match.get("path")
@@ -103,52 +118,92 @@ class Fault:
 
 
 class Faults:
-    """The rules in force, asked for every request outside `/_paper`."""
+    """The rules in force, asked for every request outside `/_paper`; they outlive a restart.
 
-    def __init__(self) -> None:
-        self._rules: list[Fault] = []
-        self._count = 0
+    Args:
+        ledger: where they are kept, with what they have counted.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        kept = cast("Json", ledger.meta(_META) or {"count": 0, "rules": []})
+        self._count = cast("int", kept["count"])
+        rules = cast("list[dict[str, Any]]", kept["rules"])
+        self._rules = [Fault(**rule) for rule in rules]
+
+    def _save(self) -> None:
+        document = {"count": self._count, "rules": [asdict(rule) for rule in self._rules]}
+        self._ledger.set_meta(_META, document)
 
     def add(self, wanted: Json) -> int:
         """Add a rule and return its id. Raises RefusedError when it names unknown things."""
         match = json_object(wanted.get("match", {}), "match must be an object")
         done = json_object(wanted.get("do", {}), "do must be an object")
         when = wanted.get("when", "before")
-        unknown = (match.keys() - _MATCHES) | (done.keys() - _ACTIONS)
+        unknown = (match.keys() - _MATCHES) | (done.keys() - _ACTIONS) | (wanted.keys() - _KEYS)
         if unknown or when not in ("before", "after"):
             raise RefusedError(400, f"unknown in fault: {sorted(unknown) or when}")
+        _check_figures(match, done)
         default = None if match.get("probability") is not None else 1
         times = wanted.get("times", default)
         left = None if times is None else _whole(times)
         self._count += 1
-        self._rules.append(Fault(self._count, match, when == "before", _action(done), left))
+        self._rules.append(Fault(self._count, match, str(when), done, left))
+        self._save()
         return self._count
 
     def clear(self, fault_id: int | None = None) -> None:
         """Remove one rule or all of them."""
         self._rules = [r for r in self._rules if fault_id not in (None, r.fault_id)]
+        self._save()
 
     def listed(self) -> list[Json]:
         """Return the rules, spent ones too."""
         return [
-            {"id": rule.fault_id, "match": rule.match, "matched": rule.counted, "left": rule.left}
+            {
+                "id": rule.fault_id,
+                "match": rule.match,
+                "when": rule.when,
+                "do": rule.done,
+                "matched": rule.counted,
+                "left": rule.left,
+            }
             for rule in self._rules
         ]
 
     def striking(self, request: Request) -> Fault | None:
-        """Return the first rule that hits a request."""
-        return next((rule for rule in self._rules if rule.strikes(request)), None)
+        """Return the first rule that hits a request; every rule counts what it concerns."""
+        before = [rule.counted for rule in self._rules]
+        hitting = [rule for rule in self._rules if rule.counts(request)]
+        if hitting:
+            hitting[0].strike()
+        if before != [rule.counted for rule in self._rules]:
+            with self._ledger.transaction():
+                self._save()
+        return hitting[0] if hitting else None
 
 
 def _whole(value: object) -> int:
     return micro_of(value) // MICRO
 
 
+def _check_figures(match: Json, done: Json) -> None:
+    """Refuse figures that make no sense, before a test relies on a rule that never strikes."""
+    chance, nth = match.get("probability"), match.get("nth")
+    if chance is not None and not 0 <= micro_of(chance) <= MICRO:
+        raise RefusedError(400, "a probability lies between 0 and 1")
+    if nth is not None and _whole(nth) < 1:
+        raise RefusedError(400, "nth counts from 1")
+    if not done:
+        raise RefusedError(400, "a fault must do something")
+    _action(done)
+
+
 def _action(done: Json) -> Action:
     headers = cast("dict[str, object]", done.get("headers") or {})
     after, cut = done.get("process_after_s"), done.get("truncate_bytes")
     return Action(
-        drop=done.get("drop") is True,
+        drop=bool(done.get("drop")),
         status=_whole(done.get("status") or 0),
         body=done.get("body"),
         headers=tuple((name.lower(), str(value)) for name, value in headers.items()),
@@ -156,7 +211,7 @@ def _action(done: Json) -> Action:
         duplicate=bool(done.get("duplicate")),
         process_after_us=None if after is None else micro_of(after),
         truncate_bytes=None if cut is None else _whole(cut),
-        false_success=done.get("false_success") is True,
+        false_success=bool(done.get("false_success")),
     )
 
 

@@ -2,23 +2,28 @@
 
 import hashlib
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
+from infra.paper.ledger import Ledger
 from infra.paper.wire import MICRO, RefusedError
 
 SILENCE_US: Final = 10 * MICRO
+_META: Final = "heartbeats"
 
 
 class Heartbeats:
-    """The heartbeat chain of every armed API key.
+    """The heartbeat chain of every armed API key; an exchange that restarts remembers them.
 
     Args:
+        ledger: where they are kept.
         now: the moment now, in microseconds.
     """
 
-    def __init__(self, now: Callable[[], int]) -> None:
+    def __init__(self, ledger: Ledger, now: Callable[[], int]) -> None:
+        self._ledger = ledger
         self._now = now
-        self._chains: dict[str, tuple[str, int]] = {}
+        kept = cast("dict[str, tuple[str, int]]", ledger.meta(_META) or {})
+        self._chains = {key: (str(last), at) for key, (last, at) in kept.items()}
 
     def beat(self, api_key: str, heartbeat_id: str) -> str:
         """Return the next id of the chain. Raises RefusedError naming the expected one."""
@@ -34,12 +39,16 @@ class Heartbeats:
         digest = hashlib.sha256(f"heartbeat/{api_key}/{now}".encode()).hexdigest()
         fresh = f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-8{digest[17:20]}-{digest[20:32]}"
         self._chains[api_key] = (fresh, now)
+        self._ledger.set_meta(_META, self._chains)
         return fresh
 
     def silent(self) -> list[str]:
-        """Return the armed keys that missed their time, and forget them until they beat again."""
+        """Return the armed keys that missed their time."""
         limit = self._now() - SILENCE_US
-        gone = [key for key, (_, at) in self._chains.items() if at <= limit]
-        for key in gone:
-            del self._chains[key]
-        return gone
+        return [key for key, (_, at) in self._chains.items() if at <= limit]
+
+    def disarm(self, api_keys: list[str]) -> None:
+        """Forget keys until they beat again."""
+        for api_key in api_keys:
+            del self._chains[api_key]
+        self._ledger.set_meta(_META, self._chains)

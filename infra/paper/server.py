@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -27,13 +27,13 @@ log = logging.getLogger(__name__)
 
 def create_app(exchange: Exchange) -> Starlette:
     """Return the ASGI application of an exchange; its clockwork runs while it is served."""
-    stream_faults = StreamFaults(exchange.now)
+    stream_faults = StreamFaults(exchange.ledger, exchange.now)
     streams = Streams(exchange, stream_faults)
     door = Door(exchange, stream_faults, streams.publish)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        ticking = asyncio.create_task(_tick(exchange, streams, stream_faults))
+        ticking = asyncio.create_task(_tick(exchange, door, streams, stream_faults))
         ticking.add_done_callback(_stopped)
         yield
         ticking.cancel()
@@ -49,10 +49,13 @@ def create_app(exchange: Exchange) -> Starlette:
     )
 
 
-async def _tick(exchange: Exchange, streams: Streams, stream_faults: StreamFaults) -> None:
+async def _tick(
+    exchange: Exchange, door: Door, streams: Streams, stream_faults: StreamFaults
+) -> None:
     while True:
         exchange.advance()
         streams.publish(exchange.engine.take_news())
+        door.advance()
         stream_faults.advance()
         await asyncio.sleep(_TICK_SECONDS)
 
@@ -64,15 +67,22 @@ def _stopped(ticking: asyncio.Task[None]) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-def serve(*, port: int, data_dir: Path, host: str = "127.0.0.1") -> None:
+def serve(
+    *,
+    port: int,
+    data_dir: Path,
+    host: str = "127.0.0.1",
+    switches: Mapping[str, object] | None = None,
+) -> None:
     """Serve one exchange until it is told to stop.
 
     Args:
         port: TCP port of every base path and both streams.
         data_dir: folder of the ledger; an exchange that was here before continues.
         host: address to listen on; the admin has no key, so loopback.
+        switches: switches to turn at the start; the others stay as they were.
     """
-    exchange = Exchange(data_dir)
+    exchange = Exchange(data_dir, switches=switches)
     config = uvicorn.Config(
         create_app(exchange),
         host=host,
@@ -96,8 +106,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serve the paper exchange")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument(
+        "--switch",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a way of production to turn on, or preset=strict for all of them",
+    )
     arguments = parser.parse_args()
-    serve(port=arguments.port, data_dir=arguments.data_dir)
+    switches = dict(switch.partition("=")[::2] for switch in arguments.switch)
+    serve(port=arguments.port, data_dir=arguments.data_dir, switches=switches)
 
 
 if __name__ == "__main__":

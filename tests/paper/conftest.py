@@ -53,7 +53,7 @@ class Venue:
 
     def start(self) -> None:
         self.exchange = Exchange(self.folder, clock=self.clock, has_makers=False)
-        faults = StreamFaults(self.exchange.now)
+        faults = StreamFaults(self.exchange.ledger, self.exchange.now)
         self.door = Door(self.exchange, faults, self.told.append)
 
     def restart(self) -> None:
@@ -71,6 +71,7 @@ class Venue:
         self.clock.forward(seconds)
         self.exchange.advance()
         self.told.append(self.exchange.engine.take_news())
+        self.door.advance()
 
     def admin(self, method: str, path: str, body: object = None) -> Reply:
         return ask(self.door, method, "/_paper" + path, body)

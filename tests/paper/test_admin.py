@@ -182,48 +182,6 @@ def test_a_tick_size_can_change_while_orders_rest(venue: Venue, alice: Trader) -
     assert events == ["tick_size_change", "tick_size_change"]
 
 
-MODES = [
-    ("restarting", 425, "Too Early", False),
-    ("disabled", 503, "Trading is currently disabled", False),
-    ("cancel_only", 503, "Trading is currently cancel-only", True),
-    ("post_only", 503, "post-only mode: only post-only orders and cancels", True),
-]
-
-
-@pytest.mark.parametrize("case", MODES)
-def test_a_mode_refuses_orders_in_productions_words_until_it_ends(
-    venue: Venue, alice: Trader, case: tuple[str, int, str, bool]
-) -> None:
-    mode, status, text, cancels = case
-    order_id = alice.limit(venue.yes(), "BUY", "0.40", "10")["orderID"]
-    order = alice.order(venue.yes(), "BUY", "0.40", "10")
-    venue.admin("POST", "/mode", {"mode": mode, "seconds": 90})
-
-    refused = alice.post(order)
-    cancelled = alice.ask("DELETE", "/order", {"orderID": order_id})
-
-    assert refused.status == status
-    assert refused.body["error"].startswith(text)
-    assert (cancelled.status == 200) is cancels
-    venue.forward(90)
-    assert alice.post(order).status == 200
-
-
-def test_post_only_mode_takes_post_only_orders_and_says_when_to_come_back(
-    venue: Venue, alice: Trader
-) -> None:
-    venue.admin("POST", "/mode", {"mode": "post_only", "seconds": 79})
-    order = alice.order(venue.yes(), "BUY", "0.40", "10")
-
-    refused = alice.post(order)
-    (leg,) = alice.ask("POST", "/orders", [alice.posted(order)]).body
-
-    assert (refused.body["code"], refused.body["retry_after_seconds"]) == ("post_only_mode", 79)
-    assert refused.headers["Retry-After"] == "79"
-    assert (leg["success"], leg["orderID"]) == (True, "")
-    assert alice.post(order, postOnly=True).body["status"] == "live"
-
-
 def test_the_ledger_shows_each_leg_and_what_is_owned(
     venue: Venue, alice: Trader, bob: Trader
 ) -> None:

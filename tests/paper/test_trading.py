@@ -357,6 +357,7 @@ def test_only_the_right_key_secret_and_body_are_let_in(venue: Venue, alice: Trad
 
 
 def test_trades_are_paged_and_filtered(venue: Venue, alice: Trader) -> None:
+    venue.admin("POST", "/switches", {"tier": "elite"})
     venue.admin("POST", "/book", {"token_id": venue.yes(), "asks": [["0.40", "9000"]]})
     for _ in range(101):
         alice.limit(venue.yes(), "BUY", "0.40", "5")
