@@ -14,9 +14,8 @@ from tests.chaos.evidence import Evidence
 from tests.chaos.small_world import SmallWorld, lived
 from tests.exchanges.desk import a_desk
 from tests.paper.conftest import Server, server
-from tests.store.conftest import postgres
 
-__all__ = ["postgres", "server"]
+__all__ = ["server"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.store.conftest import BINARIES
+from tests.postgres import BINARIES
 
 pytestmark = pytest.mark.services
 SCRIPT = Path(__file__).parents[2] / "infra/production/databases.sh"
