@@ -6,11 +6,15 @@ import hashlib
 import hmac
 from typing import Final
 
+from infra.paper import side_keys
 from infra.paper.accounts import Accounts, ApiKey, derived_key, normal
+from infra.paper.ledger import Ledger
+from infra.paper.side_keys import SideKey
 from infra.paper.signatures import login_signer
 from infra.paper.wire import RefusedError, Request
 
 _UNAUTHORIZED: Final = "Unauthorized/Invalid api key"
+_BAD_BUILDER: Final = "Unauthorized/Invalid builder api key"
 _BAD_LOGIN: Final = "Invalid L1 Request headers"
 
 
@@ -38,6 +42,35 @@ def authenticate(request: Request, accounts: Accounts) -> ApiKey:
     expected = request_signature(key.secret, headers.get("poly_timestamp", ""), request)
     if not hmac.compare_digest(expected, headers.get("poly_signature", "")):
         raise RefusedError(401, _UNAUTHORIZED)
+    request.wallet = request.wallet or key.address
+    return key
+
+
+def reader(request: Request, accounts: Accounts, ledger: Ledger) -> ApiKey:
+    """Return who asks to read: the holder of an API key, or of one that can only read.
+
+    Raises RefusedError (401).
+    """
+    shown = request.headers.get("poly_readonly_api_key")
+    if shown is None:
+        return authenticate(request, accounts)
+    key = side_keys.find(ledger, side_keys.READONLY, shown)
+    if key is None or request.headers.get("poly_address", "").lower() != key.address.lower():
+        raise RefusedError(401, _UNAUTHORIZED)
+    request.wallet = request.wallet or key.address
+    return ApiKey(key.api_key, key.address, 0, key.secret, key.passphrase)
+
+
+def builder(request: Request, ledger: Ledger) -> SideKey:
+    """Return the builder's key behind a request. Raises RefusedError (401)."""
+    headers = request.headers
+    key = side_keys.find(ledger, side_keys.BUILDER, headers.get("poly_builder_api_key", ""))
+    if key is None or headers.get("poly_builder_passphrase") != key.passphrase:
+        raise RefusedError(401, _BAD_BUILDER)
+    timestamp = headers.get("poly_builder_timestamp", "")
+    expected = request_signature(key.secret, timestamp, request)
+    if not hmac.compare_digest(expected, headers.get("poly_builder_signature", "")):
+        raise RefusedError(401, _BAD_BUILDER)
     request.wallet = request.wallet or key.address
     return key
 

@@ -11,25 +11,20 @@ from starlette.types import Receive, Scope, Send
 
 from infra.paper.admin import Admin
 from infra.paper.authentication import authenticate
-from infra.paper.clob_public import ClobPublic
-from infra.paper.clob_trading import ClobTrading
 from infra.paper.exchange import Exchange
 from infra.paper.faults import Action, Fault, Faults, altered, invented, pretended
-from infra.paper.gamma import Gamma
 from infra.paper.late import LateRequests
 from infra.paper.ledger import RequestRow
 from infra.paper.limits import AddressLimits, SignerLimits, is_counted
 from infra.paper.news import News
 from infra.paper.placement import identify
-from infra.paper.portfolio import Portfolio
 from infra.paper.protocol import CUT
-from infra.paper.relayer import register_chain
 from infra.paper.routes import Routes
+from infra.paper.services import CLOB, services
 from infra.paper.stream_faults import StreamFaults
 from infra.paper.wire import MICRO, Answer, RefusedError, Request, refused
 
 ADMIN: Final = "_paper"
-CLOB: Final = "clob"
 _MOST_BODY: Final = 4_000_000
 log = logging.getLogger(__name__)
 
@@ -61,15 +56,8 @@ class Door:
         self._signers = SignerLimits(exchange.now, lambda: exchange.switches)
         self._addresses = AddressLimits(exchange.now, lambda: exchange.switches)
         self._admin = Admin(exchange, self._faults, stream_faults)
-        self._services = {name: Routes() for name in (CLOB, "gamma", "data-api", ADMIN)}
-        ClobTrading(exchange).register(self._services[CLOB])
-        ClobPublic(exchange).register(self._services[CLOB])
-        Gamma(exchange).register(self._services["gamma"])
-        Portfolio(exchange).register(self._services["data-api"])
+        self._services = {**services(exchange), ADMIN: Routes()}
         self._admin.register(self._services[ADMIN])
-        for name in ("relayer", "rpc"):
-            self._services[name] = Routes()
-        register_chain(exchange, self._services["relayer"], self._services["rpc"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -11,6 +11,7 @@ from infra.paper.book import MarketBook, Match, Order
 from infra.paper.catalogue import Market, from_document, opening_markets, to_document
 from infra.paper.ledger import Ledger
 from infra.paper.news import News
+from infra.paper.notices import Notices
 from infra.paper.rules import IMMEDIATE, SMALLEST_MARKETABLE
 from infra.paper.settlement import Settlement
 from infra.paper.switches import PLAIN
@@ -66,7 +67,8 @@ class Engine:
         self.now = now
         self.gtd_margin_seconds = gtd_margin_seconds
         self.switches = PLAIN
-        self.news = News()
+        self.notices = Notices(ledger)
+        self.news = News(self.notices)
         self.accounts = Accounts(ledger, now)
         self.settlement = Settlement(ledger, self.accounts, lambda: self.news)
         self.markets: dict[str, Market] = {}
@@ -115,7 +117,7 @@ class Engine:
 
     def take_news(self) -> News:
         """Return what there is to tell since the last call."""
-        news, self.news = self.news, News()
+        news, self.news = self.news, News(self.notices)
         return news
 
     def submit(self, submission: Submission) -> Placed:
@@ -276,6 +278,8 @@ class Engine:
         market.closed_time = moment.strftime("%Y-%m-%d %H:%M:%S+00")
         gone = [o for o in self.orders.values() if o.condition_id == market.condition_id]
         self.cancel_all(gone, "CANCELED_MARKET_RESOLVED")
+        for wallet in self._holders(market):
+            self.notices.resolved(self.accounts.account(wallet), market, self.now())
         self.add_market(market)
 
     def redeem(self, wallet: str, market: Market) -> int:
@@ -292,13 +296,18 @@ class Engine:
 
     def redeem_all(self, market: Market) -> None:
         """Pay out every holder of a resolved market."""
-        holders = {
-            wallet
-            for wallet, asset in self.accounts.all_balances()
-            if asset in market.token_ids and wallet != FEES
-        }
-        for wallet in sorted(holders):
-            self.redeem(wallet, market)
+        for wallet in self._holders(market):
+            paid = self.redeem(wallet, market)
+            self.notices.redeemed(self.accounts.account(wallet), market, paid, self.now())
+
+    def _holders(self, market: Market) -> list[str]:
+        return sorted(
+            {
+                wallet
+                for (wallet, asset), amount in self.accounts.all_balances().items()
+                if asset in market.token_ids and wallet != FEES and amount
+            }
+        )
 
     def _set_timer(self, order: Order) -> None:
         if order.status == "DELAYED":

@@ -1,260 +1,243 @@
-"""The Gamma API: what markets and events there are."""
+"""The Gamma API: what markets and events there are, filtered, ordered and searched."""
 
-from collections.abc import Iterable
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Final
 
 from infra.paper.catalogue import Market
-from infra.paper.clob_public import price_of
-from infra.paper.engine import Engine
 from infra.paper.exchange import Exchange
-from infra.paper.routes import Routes
-from infra.paper.views import best
-from infra.paper.wire import (
-    Answer,
-    Json,
-    RefusedError,
-    Request,
-    answered,
-    encode,
-    number_of,
-    text_of,
+from infra.paper.gamma_views import (
+    Group,
+    event_view,
+    groups,
+    liquidity_of,
+    market_view,
+    tag_id_of,
+    tags_of,
+    volume_of,
 )
+from infra.paper.pages import integer, keyset_page, offset_page
+from infra.paper.prices import price_of
+from infra.paper.routes import Paths
+from infra.paper.wire import Answer, Json, RefusedError, Request, answered, micro_of
 
-_ORACLE: Final = "0x65070BE91477460D8A7AeEb94ef92fe056C2f2A7"
-_DEFAULT_LIMIT: Final = 20
-_MOST: Final = 500
-_FARTHEST: Final = 2000
-_Row = TypeVar("_Row")
+_DAY_US: Final = 86_400_000_000
+_Amount = Callable[[Exchange, Market], int | str]
+_ORDERS: Final[dict[str, _Amount]] = {
+    "id": lambda _, market: int(market.gamma_id),
+    "volume": volume_of,
+    "volumenum": volume_of,
+    "volume24hr": lambda exchange, market: volume_of(exchange, market, exchange.now() - _DAY_US),
+    "liquidity": liquidity_of,
+    "liquiditynum": liquidity_of,
+    "startdate": lambda _, market: market.start_date,
+    "enddate": lambda _, market: market.end_date,
+    "closedtime": lambda _, market: market.closed_time,
+    "lasttradeprice": lambda exchange, market: price_of(exchange, market, 0),
+    "title": lambda _, market: market.event_title,
+    "slug": lambda _, market: market.slug,
+}
+_LEAST: Final = {
+    "volume_min": volume_of,
+    "volume_num_min": volume_of,
+    "liquidity_min": liquidity_of,
+    "liquidity_num_min": liquidity_of,
+}
+_MOST: Final = {
+    "volume_max": volume_of,
+    "volume_num_max": volume_of,
+    "liquidity_max": liquidity_of,
+    "liquidity_num_max": liquidity_of,
+}
 
 
-class Gamma:
-    """Answers the listing API.
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise RefusedError(422, "invalid date") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
-    Args:
-        exchange: the exchange it speaks for.
-    """
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+def _fits(exchange: Exchange, request: Request, market: Market) -> bool:
+    """Tell whether a market passes the filters that markets and events have in common."""
+    closed, tags = request.one("closed"), {*request.many("tag_id"), *request.many("tag_ids")}
+    tag_slug, version = request.one("tag_slug"), request.many("version")
+    return (
+        (not closed or market.closed == (closed.lower() == "true"))
+        and (request.one("active").lower() != "false")
+        and (request.one("archived").lower() != "true")
+        and (not tags or tag_id_of(market.tag) in tags)
+        and (not tag_slug or market.tag.lower() == tag_slug.lower())
+        and (not version or "v1" in version)
+        and _is_in_time(request, market)
+        and _is_in_size(exchange, request, market)
+    )
 
-    @property
-    def _engine(self) -> Engine:
-        return self._exchange.engine
 
-    def register(self, routes: Routes) -> None:
-        """Add its paths."""
-        routes.add_all(
-            ("GET", "/markets", self._markets),
-            ("GET", "/markets/keyset", self._markets_keyset),
-            ("GET", "/markets/slug/", self._market),
-            ("GET", "/markets/", self._market),
-            ("GET", "/events", self._events),
-            ("GET", "/events/keyset", self._events_keyset),
-            ("GET", "/events/slug/", self._event),
-            ("GET", "/events/", self._event),
-            ("GET", "/public-search", self._search),
-            ("GET", "/tags", lambda _: answered(_tags(self._engine.markets.values()))),
-            ("GET", "/series", lambda _: answered([])),
-            ("GET", "/sports", lambda _: answered([])),
-        )
+def _is_in_time(request: Request, market: Market) -> bool:
+    start, end = _moment(market.start_date), _moment(market.end_date)
+    for name, moment in (("start_date", start), ("end_date", end)):
+        low, high = request.one(f"{name}_min"), request.one(f"{name}_max")
+        if (low and moment < _moment(low)) or (high and moment > _moment(high)):
+            return False
+    return True
 
-    def _wanted(self, request: Request) -> list[Market]:
-        slugs, closed = set(request.many("slug")), request.one("closed")
-        conditions = {text.lower() for text in request.many("condition_ids")}
-        tokens, ids = set(request.many("clob_token_ids")), set(request.many("id"))
-        return [
-            market
-            for market in self._engine.markets.values()
-            if (not slugs or market.slug in slugs)
-            and (not conditions or market.condition_id in conditions)
-            and (not tokens or tokens.intersection(market.token_ids))
-            and (not ids or market.gamma_id in ids)
-            and (not closed or market.closed == (closed == "true"))
-        ]
 
-    def _markets(self, request: Request) -> Answer:
-        return answered([self._shown(market) for market in _offset(request, self._wanted(request))])
+def _is_in_size(exchange: Exchange, request: Request, market: Market) -> bool:
+    low = ((name, size) for name, size in _LEAST.items() if request.one(name))
+    high = ((name, size) for name, size in _MOST.items() if request.one(name))
+    return all(size(exchange, market) >= micro_of(request.one(n)) for n, size in low) and all(
+        size(exchange, market) <= micro_of(request.one(n)) for n, size in high
+    )
 
-    def _markets_keyset(self, request: Request) -> Answer:
-        page, cursor = _keyset(request, self._wanted(request))
-        return answered(
-            {"markets": [self._shown(market) for market in page], "next_cursor": cursor}
-        )
 
-    def _market(self, request: Request) -> Answer:
-        for market in self._engine.markets.values():
-            if request.tail in (market.gamma_id, market.slug):
-                return answered(self._shown(market))
-        raise RefusedError(404, "id not found")
+def _orders(request: Request) -> list[_Amount]:
+    named = [name for name in request.one("order").split(",") if name]
+    unknown = [name for name in named if name.replace("_", "").lower() not in _ORDERS]
+    if unknown:
+        raise RefusedError(422, f"order field '{unknown[0]}' is not valid")
+    return [_ORDERS[name.replace("_", "").lower()] for name in named]
 
-    def _grouped(self, request: Request) -> list[list[Market]]:
-        groups: dict[str, list[Market]] = {}
-        for market in self._engine.markets.values():
-            groups.setdefault(market.event_id, []).append(market)
-        slugs, ids, closed = (
-            set(request.many("slug")),
-            set(request.many("id")),
-            request.one("closed"),
-        )
-        return [
-            group
-            for group in groups.values()
-            if (not slugs or group[0].event_slug in slugs)
-            and (not ids or group[0].event_id in ids)
-            and (not closed or all(m.closed for m in group) == (closed == "true"))
-        ]
 
-    def _events(self, request: Request) -> Answer:
-        return answered([self._event_of(g) for g in _offset(request, self._grouped(request))])
+def _wanted(exchange: Exchange, request: Request) -> list[Market]:
+    slugs, ids = set(request.many("slug")), set(request.many("id"))
+    conditions = {text.lower() for text in request.many("condition_ids")}
+    questions = {text.lower() for text in request.many("question_ids")}
+    tokens = set(request.many("clob_token_ids") or request.many("position_ids"))
+    found = [
+        market
+        for market in exchange.engine.markets.values()
+        if (not slugs or market.slug in slugs)
+        and (not ids or market.gamma_id in ids)
+        and (not conditions or market.condition_id in conditions)
+        and (not questions or market.question_id in questions)
+        and (not tokens or not tokens.isdisjoint(market.token_ids))
+        and _fits(exchange, request, market)
+    ]
+    orders = _orders(request)
+    if orders:
+        rising = request.one("ascending", "true").lower() == "true"
+        found.sort(key=lambda m: tuple(by(exchange, m) for by in orders), reverse=not rising)
+    return found
 
-    def _events_keyset(self, request: Request) -> Answer:
-        page, cursor = _keyset(request, self._grouped(request))
-        return answered({"events": [self._event_of(g) for g in page], "next_cursor": cursor})
 
-    def _event(self, request: Request) -> Answer:
-        wanted, request.query = request.tail, {}
-        for group in self._grouped(request):
-            if wanted in (group[0].event_id, group[0].event_slug):
-                return answered(self._event_of(group))
-        raise RefusedError(404, "id not found")
+def _grouped(exchange: Exchange, request: Request) -> list[Group]:
+    slugs, ids = set(request.many("slug")), set(request.many("id"))
+    title = request.one("title_search").lower()
+    found = [
+        group
+        for group in groups(exchange)
+        if (not slugs or group[0].event_slug in slugs)
+        and (not ids or group[0].event_id in ids)
+        and title in group[0].event_title.lower()
+        and any(_fits(exchange, request, market) for market in group)
+    ]
+    orders = _orders(request)
+    if orders:
+        rising = request.one("ascending", "true").lower() == "true"
+        found.sort(key=lambda g: tuple(by(exchange, g[0]) for by in orders), reverse=not rising)
+    return found
 
-    def _search(self, request: Request) -> Answer:
-        words = request.one("q").lower().split()
-        request.query = {}
-        found = [
-            self._event_of(group)
-            for group in self._grouped(request)
-            if any(all(word in market.question.lower() for word in words) for market in group)
-        ]
-        return answered({"events": found, "tags": [], "profiles": [], "pagination": _SEARCH_END})
 
-    def _event_of(self, group: list[Market]) -> Json:
-        first = group[0]
-        return {
-            "id": first.event_id,
-            "ticker": first.event_slug,
-            "slug": first.event_slug,
-            "title": first.event_title,
-            "description": first.event_title,
-            "active": True,
-            "closed": all(market.closed for market in group),
-            "archived": False,
-            "startDate": first.start_date,
-            "endDate": first.end_date,
-            "negRisk": first.neg_risk,
-            "negRiskMarketID": first.neg_risk_market_id,
-            "enableNegRisk": first.neg_risk,
-            "negRiskAugmented": False,
-            "enableOrderBook": True,
-            "tags": _tags([first]),
-            "markets": [self._shown(market) for market in group],
+def _shown(exchange: Exchange, markets: Iterable[Market]) -> list[Json]:
+    return [market_view(exchange, market) for market in markets]
+
+
+def _markets(exchange: Exchange, request: Request) -> Answer:
+    return answered(_shown(exchange, offset_page(request, _wanted(exchange, request))))
+
+
+def _markets_keyset(exchange: Exchange, request: Request) -> Answer:
+    page, cursor = keyset_page(request, _wanted(exchange, request))
+    return answered({"markets": _shown(exchange, page), "next_cursor": cursor})
+
+
+def _named(exchange: Exchange, request: Request) -> Market:
+    for market in exchange.engine.markets.values():
+        if request.tail in (market.gamma_id, market.slug):
+            return market
+    raise RefusedError(404, "id not found")
+
+
+def _market(exchange: Exchange, request: Request) -> Answer:
+    return answered(market_view(exchange, _named(exchange, request)))
+
+
+def _market_tags(exchange: Exchange, request: Request) -> Answer:
+    return answered(tags_of([_named(exchange, request)]))
+
+
+def _events(exchange: Exchange, request: Request) -> Answer:
+    page = offset_page(request, _grouped(exchange, request))
+    return answered([event_view(exchange, group) for group in page])
+
+
+def _events_keyset(exchange: Exchange, request: Request) -> Answer:
+    page, cursor = keyset_page(request, _grouped(exchange, request))
+    shown = [event_view(exchange, group) for group in page]
+    return answered({"events": shown, "next_cursor": cursor})
+
+
+def _group(exchange: Exchange, request: Request) -> Group:
+    for group in groups(exchange):
+        if request.tail in (group[0].event_id, group[0].event_slug):
+            return group
+    raise RefusedError(404, "id not found")
+
+
+def _event(exchange: Exchange, request: Request) -> Answer:
+    return answered(event_view(exchange, _group(exchange, request)))
+
+
+def _event_tags(exchange: Exchange, request: Request) -> Answer:
+    return answered(tags_of(_group(exchange, request)))
+
+
+def _search(exchange: Exchange, request: Request) -> Answer:
+    """Answer with events whose question or title has all the words, and tags when asked for."""
+    words = request.one("q").lower().split()
+    status = request.one("events_status")
+    found = [
+        group
+        for group in groups(exchange)
+        if any(_has(words, f"{market.question} {market.event_title}") for market in group)
+        and (not status or all(m.closed for m in group) == (status in {"closed", "resolved"}))
+    ]
+    page = max(1, integer(request, "page", 1))
+    limit = max(1, integer(request, "limit_per_type", 10))
+    shown = found[(page - 1) * limit : page * limit]
+    asked = request.one("search_tags").lower() == "true"
+    tags = [tag for tag in tags_of(exchange.engine.markets.values()) if _has(words, _label(tag))]
+    more = len(found) > page * limit
+    return answered(
+        {
+            "events": [event_view(exchange, group) for group in shown],
+            "tags": [{**tag, "event_count": 0} for tag in tags] if asked else [],
+            "profiles": [],
+            "pagination": {"hasMore": more, "totalResults": len(found)},
         }
-
-    def _shown(self, market: Market) -> Json:
-        prices = [text_of(price_of(self._exchange, market, index)) for index in (0, 1)]
-        return {
-            "id": market.gamma_id,
-            "version": "v1",
-            "question": market.question,
-            "conditionId": market.condition_id,
-            "slug": market.slug,
-            "description": market.question,
-            "startDate": market.start_date,
-            "endDate": market.end_date,
-            "outcomes": encode(market.outcomes).decode(),
-            "outcomePrices": encode(prices).decode(),
-            "clobTokenIds": encode(market.token_ids).decode(),
-            "active": True,
-            "closed": market.closed,
-            "archived": False,
-            "acceptingOrders": not market.closed,
-            "enableOrderBook": True,
-            "negRisk": market.neg_risk,
-            "negRiskMarketID": market.neg_risk_market_id,
-            "questionID": market.question_id,
-            "orderPriceMinTickSize": number_of(market.tick),
-            "orderMinSize": number_of(market.min_size),
-            "groupItemTitle": market.question if market.neg_risk else "",
-            "resolvedBy": _ORACLE,
-            "events": [
-                {
-                    "id": market.event_id,
-                    "slug": market.event_slug,
-                    "title": market.event_title,
-                }
-            ],
-            "tags": _tags([market]),
-            **self._quotes(market),
-            **_fees(market),
-            **_closing(market),
-        }
-
-    def _quotes(self, market: Market) -> Json:
-        bid, ask = best(self._engine.books[market.condition_id], 0)
-        last = self._engine.last_trades.get(market.condition_id)
-        shown = last[1] if last else price_of(self._exchange, market, 0)
-        return {
-            "bestBid": number_of(bid or 0),
-            "bestAsk": number_of(1_000_000 if ask is None else ask),
-            "spread": number_of(ask - bid if bid is not None and ask is not None else 0),
-            "lastTradePrice": number_of(shown),
-            "volume": "0",
-            "volumeNum": 0,
-            "volume24hr": 0,
-            "liquidity": "0",
-            "liquidityNum": 0,
-        }
+    )
 
 
-_SEARCH_END: Final = {"hasMore": False, "totalResults": 0}
+def _has(words: list[str], text: str) -> bool:
+    return all(word in text.lower() for word in words)
 
 
-def _fees(market: Market) -> Json:
-    if not market.has_fees:
-        return {"feesEnabled": False}
-    return {
-        "feesEnabled": True,
-        "feeType": f"{market.tag.lower()}_fees",
-        "feeSchedule": {
-            "exponent": market.fee_exponent,
-            "rate": float(market.fee_rate),
-            "takerOnly": True,
-            "rebateRate": 0.25,
-        },
-    }
+def _label(tag: Json) -> str:
+    return str(tag["label"])
 
 
-def _closing(market: Market) -> Json:
-    if not market.closed:
-        return {}
-    resolved: Json = {"closedTime": market.closed_time}
-    if market.payouts is not None:
-        resolved["umaResolutionStatus"] = "resolved"
-        resolved["umaResolutionStatuses"] = '["proposed","resolved"]'
-    return resolved
-
-
-def _tags(markets: Iterable[Market]) -> list[Json]:
-    names = dict.fromkeys(market.tag for market in markets)
-    return [{"id": str(100 + sum(n.encode())), "label": n, "slug": n.lower()} for n in names]
-
-
-def _integer(request: Request, name: str, default: int) -> int:
-    text = request.one(name)
-    if text and not text.isdecimal():
-        raise RefusedError(422, f"invalid {name}")
-    return int(text) if text else default
-
-
-def _offset(request: Request, rows: list[_Row]) -> list[_Row]:
-    start = _integer(request, "offset", 0)
-    if start > _FARTHEST:
-        raise RefusedError(422, "offset exceeds maximum")
-    return rows[start : start + min(_MOST, _integer(request, "limit", _DEFAULT_LIMIT))]
-
-
-def _keyset(request: Request, rows: list[_Row]) -> tuple[list[_Row], str | None]:
-    start = _integer(request, "after_cursor", 0)
-    limit = min(_MOST, max(1, _integer(request, "limit", _DEFAULT_LIMIT)))
-    end = start + limit
-    return rows[start:end], str(end) if len(rows) > end else None
+PATHS: Final[Paths] = {
+    ("GET", "/markets"): _markets,
+    ("GET", "/markets/keyset"): _markets_keyset,
+    ("GET", "/markets/{}"): _market,
+    ("GET", "/markets/slug/{}"): _market,
+    ("GET", "/markets/{}/tags"): _market_tags,
+    ("GET", "/events"): _events,
+    ("GET", "/events/keyset"): _events_keyset,
+    ("GET", "/events/{}"): _event,
+    ("GET", "/events/slug/{}"): _event,
+    ("GET", "/events/{}/tags"): _event_tags,
+    ("GET", "/public-search"): _search,
+}

@@ -57,6 +57,16 @@ CREATE TABLE IF NOT EXISTS requests(
     id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, method TEXT NOT NULL,
     path TEXT NOT NULL, wallet TEXT NOT NULL, order_hash TEXT NOT NULL, token_id TEXT NOT NULL,
     status INTEGER NOT NULL, outcome TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS side_keys(
+    api_key TEXT PRIMARY KEY, kind TEXT NOT NULL, address TEXT NOT NULL, secret TEXT NOT NULL,
+    passphrase TEXT NOT NULL, created_at INTEGER NOT NULL, revoked_at INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS builders(
+    order_hash TEXT PRIMARY KEY, builder TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notices(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, address TEXT NOT NULL, wallet TEXT NOT NULL,
+    owner TEXT NOT NULL, kind INTEGER NOT NULL, condition_id TEXT NOT NULL,
+    document BLOB NOT NULL, at INTEGER NOT NULL, dropped INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS notices_of_address ON notices(address, id);
 """
 _MOST_REQUESTS: Final = 2_000_000
 _PRUNE_EVERY: Final = 10_000
@@ -146,6 +156,10 @@ class Ledger:
         found = self._db.execute(sql, cast("tuple[Any, ...]", tuple(values)))
         return [cast("Json", dict(row)) for row in found]
 
+    def write(self, sql: str, values: Iterable[object]) -> None:
+        """Run one statement; inside a transaction."""
+        self._db.execute(sql, cast("tuple[Any, ...]", tuple(values)))
+
     def set_meta(self, key: str, value: object) -> None:
         """Keep one small JSON document."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, orjson.dumps(value)))
@@ -191,6 +205,12 @@ class Ledger:
         """Tell whether an order id was processed before."""
         found = self._db.execute("SELECT 1 FROM seen WHERE order_hash = ?", (order_hash,))
         return found.fetchone() is not None
+
+    def attribute(self, order_hash: str, builder: str) -> None:
+        """Remember the builder's code signed into an order, if there is one."""
+        if int(builder, 16):
+            values = (order_hash, builder.lower())
+            self._db.execute("INSERT OR IGNORE INTO builders VALUES (?, ?)", values)
 
     def add_order(self, order: Order) -> None:
         """Insert an accepted order."""

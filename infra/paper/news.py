@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from infra.paper.book import Order
+from infra.paper.notices import Notices
 from infra.paper.trades import Trade
 from infra.paper.views import order_event, trade_event
 from infra.paper.wire import Json
@@ -33,8 +34,12 @@ class MarketNews:
 
 @dataclass(slots=True)
 class News:
-    """The collected news of one commit."""
+    """The collected news of one commit.
 
+    What an account is notified of is written down by `notices` at once, in the same transaction.
+    """
+
+    notices: Notices
     user: list[UserNews] = field(default_factory=list[UserNews])
     markets: dict[str, MarketNews] = field(default_factory=dict[str, MarketNews])
 
@@ -51,6 +56,8 @@ class News:
         if order.address:
             frame = order_event(order, kind, status, at)
             self.user.append(UserNews(order.address, order.condition_id, frame))
+            if kind == "CANCELLATION":
+                self.notices.cancelled(order, at)
 
     def trade(self, trade: Trade) -> None:
         """Tell every party of a trade where it stands, each once."""
@@ -58,3 +65,4 @@ class News:
             if address:
                 frame = trade_event(trade, address)
                 self.user.append(UserNews(address, trade.condition_id, frame))
+        self.notices.traded(trade)

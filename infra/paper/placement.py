@@ -48,6 +48,7 @@ class Placement:
         check_size(terms, posted.order_type, market, identity)
         self._check_kind(posted)
         order = self._order(posted, key, market, (identity, terms))
+        self.engine.ledger.attribute(identity, signed.builder)
         return self._submit(Submission(order, signed.maker_amount, posted.post_only))
 
     def _submit(self, submission: Submission) -> Placed:

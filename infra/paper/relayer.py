@@ -3,17 +3,11 @@
 from typing import Final
 
 from infra.paper.exchange import Exchange
-from infra.paper.routes import Routes
+from infra.paper.routes import Paths
 from infra.paper.signatures import CHAIN_ID
 from infra.paper.wire import Answer, Json, RefusedError, Request, answered, json_object
 
 _UNKNOWN_METHOD: Final = -32601
-
-
-def register_chain(exchange: Exchange, relayer: Routes, rpc: Routes) -> None:
-    """Add the relayer's and the node's paths."""
-    relayer.add("GET", "/deployed", lambda _: answered({"deployed": True}))
-    rpc.add("POST", "/", lambda request: _rpc(exchange, request))
 
 
 def _rpc(exchange: Exchange, request: Request) -> Answer:
@@ -32,3 +26,9 @@ def _rpc(exchange: Exchange, request: Request) -> Answer:
         case _:
             answer["error"] = {"code": _UNKNOWN_METHOD, "message": "method not found"}
     return answered(answer)
+
+
+RELAYER: Final[Paths] = {
+    ("GET", "/deployed"): lambda _exchange, _request: answered({"deployed": True}),
+}
+NODE: Final[Paths] = {("POST", "/"): _rpc}

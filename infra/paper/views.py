@@ -103,6 +103,36 @@ def rest_trade(trade: Trade, address: str) -> Json:
     }
 
 
+def builder_trade(trade: Trade, leg: Leg, code: str) -> Json:
+    """Return a fill of an order that a builder's code was signed into."""
+    fee = leg.fee if leg.fee_asset == "collateral" else leg.fee * leg.price // MICRO
+    return {
+        "id": trade.trade_id,
+        "tradeType": leg.role,
+        "takerOrderHash": trade.taker_order,
+        "builder": code,
+        "market": trade.condition_id,
+        "assetId": leg.token_id,
+        "side": leg.side,
+        "size": text_of(leg.size),
+        "sizeUsdc": text_of(leg.cash),
+        "price": text_of(leg.price),
+        "status": f"TRADE_STATUS_{trade.status}",
+        "outcome": leg.outcome,
+        "outcomeIndex": leg.index,
+        "owner": leg.api_key,
+        "maker": leg.wallet,
+        "transactionHash": trade.transaction_hash,
+        "matchTime": seconds_text(trade.matched_at),
+        "bucketIndex": trade.bucket,
+        "fee": text_of(fee),
+        "feeUsdc": text_of(fee),
+        "err_msg": None,
+        "createdAt": None,
+        "updatedAt": None,
+    }
+
+
 def trade_event(trade: Trade, address: str) -> Json:
     """Return a trade as the user channel tells it to one of its parties."""
     return {

@@ -213,7 +213,6 @@ async def test_the_sdks_heartbeat_is_answered(client: AsyncSecureClient) -> None
 
     assert first.heartbeat_id != second.heartbeat_id
     assert await client.get_closed_only_mode() is False
-    assert await client.get_notifications() == ()
 
 
 async def test_the_sdks_user_stream_tells_every_step_of_an_order(
