@@ -17,6 +17,7 @@ from domain.errors import InvariantError, UnavailableError
 from domain.order import TERMINAL
 from domain.signal import SignalStatus
 from infra.store.database import transaction
+from infra.store.durability import risks
 from infra.store.migrate import STEPS
 from infra.store.reads import Asked
 from infra.store.tables import SCHEMA
@@ -45,7 +46,13 @@ def status_router() -> APIRouter:
 async def ills(parts: Parts) -> dict[str, str | None]:
     """Return for each part why it is not ready, None where it is."""
     (database, migrations), temporal = await asyncio.gather(_database(parts), _temporal(parts))
-    return {"database": database, "migrations": migrations, "temporal": temporal}
+    durability = None if database else await _durability(parts)
+    return {
+        "database": database,
+        "migrations": migrations,
+        "durability": durability,
+        "temporal": temporal,
+    }
 
 
 async def _livez() -> JSONResponse:
@@ -114,6 +121,15 @@ async def _database(parts: Parts) -> tuple[str | None, str | None]:
     except TimeoutError:
         return "the database does not answer in time", "not known"
     return None, _behind(found)
+
+
+async def _durability(parts: Parts) -> str | None:
+    """Return why what the database calls stored may be lost."""
+    try:
+        async with asyncio.timeout(PART_SECONDS):
+            return await risks(parts.database)
+    except (UnavailableError, TimeoutError):
+        return "not known while the database does not answer"
 
 
 def _behind(found: Iterable[str]) -> str | None:

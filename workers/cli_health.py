@@ -18,6 +18,7 @@ NAMED: Final = 3
 REMEDIES: Final = {
     "database": "is PostgreSQL up? its log tells; `holdfast up` restarts it",
     "migrations": "run `holdfast migrate`",
+    "durability": "ALTER SYSTEM SET … = on, as PostgreSQL's superuser, and restart the server",
     "temporal": "is the Temporal server up? its log tells; `holdfast up` restarts it",
 }
 

@@ -14,6 +14,7 @@ from temporalio.worker import Worker
 from activities.failures import FailureTranslator
 from infra.settings import Settings
 from infra.temporal import connect
+from workers.urgency import ExitsFirst
 from workflows.registry import RUNNER, WORKFLOWS
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ async def serve_queue(client: Client, queue: str, activities: Sequence[Callable[
         workflows=WORKFLOWS[queue],
         activities=activities,
         workflow_runner=RUNNER,
-        interceptors=[FailureTranslator()],
+        interceptors=[FailureTranslator(), ExitsFirst()],
         build_id=BUILD,
         sticky_queue_schedule_to_start_timeout=STICKY,
         graceful_shutdown_timeout=GRACE,

@@ -6,9 +6,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from domain.errors import HoldfastError, UnavailableError
 from domain.risk import AccountState
 from infra.settings import Settings, SettingsError
+from infra.store.durability import risks
 from workers.process import connected, serve_queue
 from workers.wiring import (
     Parts,
@@ -29,7 +32,8 @@ async def run_trading(settings: Settings) -> None:
     """Work orders, positions and signals until the process is told to end.
 
     Raises:
-        SettingsError: there is no storage key, or an account lacks its private key.
+        SettingsError: there is no storage key, an account lacks its private key, or the database
+            may lose what it has committed.
     """
     _check(settings)
     client = await connected(settings)
@@ -40,6 +44,7 @@ async def run_trading(settings: Settings) -> None:
 
     for account in parts.accounts.values():
         account.on_answer_begun(after_send)
+    await _until_done(partial(demand_durability, parts.engine), "database.unreachable")
     opening = asyncio.create_task(_open_accounts(parts))
     await asyncio.wait({opening}, timeout=OPENING_SECONDS)
     activities = trading_activities(order_activities(parts), signal_activities(parts))
@@ -54,6 +59,17 @@ def _check(settings: Settings) -> None:
     for account_id, account in settings.accounts.items():
         if account.private_key is None:
             raise SettingsError(f"accounts.{account_id}.private_key: the trading worker signs")
+
+
+async def demand_durability(database: AsyncEngine) -> None:
+    """Refuse to trade on a database that may forget what it called stored.
+
+    Raises:
+        SettingsError: it may; the message names the settings.
+    """
+    found = await risks(database)
+    if found is not None:
+        raise SettingsError(f"database: {found}")
 
 
 async def _open_accounts(parts: Parts) -> None:
@@ -83,6 +99,8 @@ async def _until_done(act: Callable[[], Awaitable[None]], event: str) -> None:
             await act()
         except UnavailableError as error:
             log.warning(event, extra={"why": str(error)})
+        except SettingsError:
+            raise
         except HoldfastError:
             log.exception(event)
         else:

@@ -12,7 +12,7 @@ from sqlmodel import col
 
 from domain.errors import InvariantError
 from domain.risk import AccountState
-from infra.store.database import transaction
+from infra.store.database import rerun, transaction
 from infra.store.events import Event, announce, write
 from infra.store.rows import columns_of, storable_text
 from infra.store.tables import Accounts as Table
@@ -33,6 +33,7 @@ class Accounts:
 
     engine: AsyncEngine
 
+    @rerun
     async def ensure(self, account: Account, now: datetime) -> AccountState:
         """Write an account that has no row yet, as reconciling; return the state of the row.
 
@@ -65,6 +66,7 @@ class Accounts:
             raise InvariantError(f"there is no account {account_id}")
         return AccountState(state)
 
+    @rerun
     async def set_state(
         self,
         account_id: str,

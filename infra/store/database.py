@@ -1,9 +1,20 @@
-"""The one pool of connections, and transactions whose failures speak the domain's words."""
+"""The one pool of connections, and transactions whose failures speak the domain's words.
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+Whoever locks rows of several kinds locks the account first, then the position, then the order.
+"""
 
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextvars import ContextVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+from psycopg import AsyncConnection as Session
+from psycopg import OperationalError as SessionError
+from psycopg.errors import _WaitTimeout as WaitTimeout  # pyright: ignore[reportPrivateUsage]
+from psycopg.rows import TupleRow
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -14,21 +25,56 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from typing_extensions import override
 
 from domain.errors import InvariantError, UnavailableError
 from infra.store.tables import SCHEMA
 
+if TYPE_CHECKING:
+    from types import CoroutineType
+
+log = logging.getLogger(__name__)
+
 POOL_SIZE: Final = 10
+RESERVED: Final = 3  # connections that only exits and cancels may use
 POOL_WAIT_SECONDS: Final = 2.0  # an exhausted pool is told to the caller while a retry still helps
 CONNECT_SECONDS: Final = 3
 STATEMENT_MILLISECONDS: Final = 4_000  # below the shortest activity deadline, so that it is told
 LOCK_MILLISECONDS: Final = 2_000  # transactions hold a lock for a few milliseconds
+ANSWER_SECONDS: Final = 6.0  # the server has told by then, or the way to it is cut
 IDLE_MILLISECONDS: Final = 10_000  # a process stopped inside a transaction frees its locks
-KEEPALIVES: Final = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+KEEPALIVES: Final = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 6_000,  # milliseconds; bytes that nobody acknowledges
+}
+SLOTS: Final = "slots"  # the execution option that holds the line before the pool
+LOCKED: Final = "55P03"  # the lock timeout
 CONFLICTS: Final = frozenset({"40001", "40P01"})  # serialisation failure, deadlock
 CONFLICT_ATTEMPTS: Final = 5
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+_is_urgent: ContextVar[bool] = ContextVar("is_urgent", default=False)
+
+
+class PunctualSession(Session[TupleRow]):
+    """A session that ends when the server has not answered for too long.
+
+    A statement has its limit on the server; that says nothing where the answer is lost on the
+    way, or the server is frozen.
+    """
+
+    @override
+    async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Wait for an answer; no answer is a lost connection."""
+        try:
+            return await super().wait(gen, interval, timeout or ANSWER_SECONDS)
+        except WaitTimeout:
+            self.pgconn.finish()  # what comes now would be taken for another answer
+            raise SessionError("the server did not answer in time") from None
 
 
 class ConflictError(UnavailableError):
@@ -48,7 +94,7 @@ def open_database(
     Args:
         url: postgresql://….
         pool_size: connections at most; a role with more work than one event loop can use
-            waits in line rather than crowd the server.
+            waits in line rather than crowd the server. Of ten, three are kept for `urgently`.
         application_name: how the server lists the connections.
     """
     options = " ".join(
@@ -57,10 +103,11 @@ def open_database(
             f"-c statement_timeout={STATEMENT_MILLISECONDS}",
             f"-c lock_timeout={LOCK_MILLISECONDS}",
             f"-c idle_in_transaction_session_timeout={IDLE_MILLISECONDS}",
+            "-c synchronous_commit=on",  # whatever the server's own default is
             "-c timezone=UTC",
         )
     )
-    return create_async_engine(
+    engine = create_async_engine(
         driver_url(url),
         pool_size=pool_size,
         max_overflow=0,
@@ -70,9 +117,46 @@ def open_database(
             "application_name": application_name,
             "connect_timeout": CONNECT_SECONDS,
             "options": options,
+            "async_creator_fn": PunctualSession.connect,
             **KEEPALIVES,
         },
     )
+    slots = asyncio.Semaphore(max(pool_size - RESERVED, 1))
+    return engine.execution_options(**{SLOTS: slots})
+
+
+@contextmanager
+def urgently() -> Generator[None]:
+    """Let the transactions of this task use the connections kept for exits and cancels."""
+    token = _is_urgent.set(True)
+    try:
+        yield
+    finally:
+        _is_urgent.reset(token)
+
+
+def is_urgent_now() -> bool:
+    """Tell whether this task may use them."""
+    return _is_urgent.get()
+
+
+@asynccontextmanager
+async def _turn(engine: AsyncEngine) -> AsyncGenerator[None]:
+    """Wait in line for a connection that is not reserved.
+
+    Raises:
+        PoolTimeoutError: none came free in time.
+    """
+    slots: asyncio.Semaphore = engine.sync_engine.get_execution_options()[SLOTS]
+    try:
+        async with asyncio.timeout(POOL_WAIT_SECONDS):
+            await slots.acquire()
+    except TimeoutError:
+        raise PoolTimeoutError from None
+    try:
+        yield
+    finally:
+        slots.release()
 
 
 @asynccontextmanager
@@ -86,9 +170,10 @@ async def transaction(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
         InvariantError: a row that the tables refuse.
     """
     try:
-        async with engine.begin() as connection:
-            yield connection
+        async with nullcontext() if is_urgent_now() else _turn(engine), engine.begin() as open_one:
+            yield open_one
     except PoolTimeoutError as error:
+        log.warning("database.pool_exhausted")
         raise UnavailableError("no database connection is free") from error
     except (OperationalError, InterfaceError, InternalError) as error:
         raise _unavailable(error) from error
@@ -112,8 +197,20 @@ async def retried(run: Callable[[], Awaitable[T]]) -> T:
     return await run()
 
 
+def rerun(method: Callable[P, Awaitable[T]]) -> "Callable[P, CoroutineType[Any, Any, T]]":
+    """Have a store method, which is one whole transaction, run again after a conflict."""
+
+    @wraps(method)
+    async def insistent(*arguments: P.args, **named: P.kwargs) -> T:
+        return await retried(lambda: method(*arguments, **named))
+
+    return insistent
+
+
 def _unavailable(error: DBAPIError) -> UnavailableError:
     """Return the domain's error; the statement and its parameters stay out of the message."""
     state = getattr(error.orig, "sqlstate", None)
+    if state == LOCKED:
+        log.warning("database.lock_timeout", extra={"waited_milliseconds": LOCK_MILLISECONDS})
     kind = ConflictError if state in CONFLICTS else UnavailableError
     return kind(f"database: {type(error.orig).__name__} {state or ''}".rstrip())

@@ -1,7 +1,7 @@
 """The ledger of fills and the positions it makes.
 
 One transaction records a fill, whoever saw it. It locks position, then order; admissions lock the
-account only: no two transactions can wait for each other in a ring.
+account only: none of ours can wait for each other in a ring. Against strangers there is the rerun.
 """
 
 import logging
@@ -22,7 +22,7 @@ from domain.order import Order
 from domain.ports import Failpoint, Recorded, UnsettledTrade
 from domain.position import Holding, Position, rebuilt
 from infra.store import tables
-from infra.store.database import retried, transaction
+from infra.store.database import rerun, retried, transaction
 from infra.store.events import announce, fill_event, write
 from infra.store.holdings import fills_of, locked_holding, store_holding
 from infra.store.order_rows import by_hash, locked_order, store_order
@@ -103,6 +103,7 @@ class Fills:
         async with transaction(self.engine) as connection:
             return (await connection.execute(query)).scalar_one_or_none()
 
+    @rerun
     async def advance_cursor(self, account_id: str, to: datetime) -> None:
         """Move the cursor forward, never back.
 
@@ -117,6 +118,7 @@ class Fills:
             if (await connection.execute(moved)).rowcount == 0:
                 raise InvariantError(f"there is no account {account_id}")
 
+    @rerun
     async def mark(self, account_id: str, prices: dict[str, Decimal], now: datetime) -> None:
         """Write the current price and unrealised P&L of the positions in these tokens.
 

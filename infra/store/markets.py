@@ -14,7 +14,7 @@ from domain.errors import InvalidInputError, InvariantError
 from domain.market import Market, Token, nearest
 from infra.clock import monotonic_seconds
 from infra.store import tables
-from infra.store.database import transaction
+from infra.store.database import rerun, transaction
 from infra.store.rows import columns_of, read
 
 FRESH_SECONDS: Final = 5.0  # how long this process may not see what another one wrote
@@ -78,6 +78,7 @@ class Markets:
                 return market
         raise InvariantError(f"market {condition_id} was never listed")
 
+    @rerun
     async def replace(self, markets: Iterable[Market], now: datetime) -> None:
         """Write what the exchange lists now; markets no longer listed are kept as closed.
 

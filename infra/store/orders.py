@@ -19,7 +19,7 @@ from domain.ports import SendPermit
 from domain.risk import AccountState, Exposure, Limits, denied
 from domain.sizing import Denied, Funds, Terms
 from infra.store import tables
-from infra.store.database import retried, transaction
+from infra.store.database import rerun, retried, transaction
 from infra.store.events import Event, order_event, write, write_broken
 from infra.store.order_rows import by_hash, by_intent, locked_order, store_order
 from infra.store.rows import as_json, columns_of, read
@@ -111,6 +111,7 @@ class Orders:
             await write(connection, order_event(draft, "order.prepared", detail))
         return draft
 
+    @rerun
     async def begin_send(self, order_hash: str, now: datetime) -> SendPermit:
         """Count the send and commit it, if the order's state and (for buys) the account allow.
 

@@ -14,7 +14,7 @@ from sqlmodel import col
 from domain.errors import InvariantError
 from domain.ids import signal_id, trace_id
 from domain.signal import Action, SignalStatus
-from infra.store.database import retried, transaction
+from infra.store.database import rerun, retried, transaction
 from infra.store.events import Event, write
 from infra.store.rows import columns_of, read, storable_text
 from infra.store.tables import WAITING
@@ -112,6 +112,7 @@ class Signals:
 
     engine: AsyncEngine
 
+    @rerun
     async def receive(
         self, source: str, body: bytes, now: datetime, *, key: str = "", refusal: str | None = None
     ) -> Receipt:
@@ -164,12 +165,15 @@ class Signals:
             mine = await _locked(connection, signal_id)
             if mine["status"] != SignalStatus.RECEIVED.value:
                 return await _verdict_of(connection, mine)
+            meant = _meant(meaning)
+            if all(mine[name] == value for name, value in meant.items()):
+                return _answer(Verdict.FIRST, mine)
             first = None
             if meaning.external_id is not None:
                 await _lock(connection, f"{mine['source']} id {meaning.external_id}")
                 first = await _with_external_id(connection, mine["source"], meaning.external_id)
             if first is None or first["id"] == signal_id:
-                await _change(connection, signal_id, _meant(meaning))
+                await _change(connection, signal_id, meant)
                 detail = {"action": meaning.action, "external_id": meaning.external_id}
                 await _tell(connection, signal_id, "understood", detail)
                 return _answer(Verdict.FIRST, mine)
@@ -189,6 +193,7 @@ class Signals:
         """Write a signal's outcome; an outcome once written stays, told again or not."""
         await self._settled(signal_id, status, reason, {})
 
+    @rerun
     async def started(self, signal_id: str) -> None:
         """Write that a signal's workflow runs; one that is over already stays so."""
         async with transaction(self.engine) as connection:
@@ -219,6 +224,7 @@ class Signals:
             row = (await connection.execute(query)).mappings().one_or_none()
         return read(StoredSignal, row) if row is not None else None
 
+    @rerun
     async def _settled(
         self, signal_id: str, status: SignalStatus, reason: str | None, more: dict[str, Any]
     ) -> None:
