@@ -25,6 +25,9 @@ CONNECT_PAUSE_SECONDS: Final = 0.3
 STICKY: Final = timedelta(milliseconds=500)
 # Named, for else the SDK hashes every loaded module at each start: seconds of a recovery.
 BUILD: Final = f"holdfast-{version('holdfast')}"
+# After an outage everything that waited begins at once. Tasks that share one core outlive their
+# timeout, are given out again, and none is ever done; what waits at the server has no timeout.
+MOST_AT_ONCE: Final = 12
 GRACE: Final = timedelta(seconds=8)  # less than a supervisor waits before it kills
 
 
@@ -56,6 +59,7 @@ async def serve_queue(client: Client, queue: str, activities: Sequence[Callable[
         interceptors=[FailureTranslator(), ExitsFirst()],
         build_id=BUILD,
         sticky_queue_schedule_to_start_timeout=STICKY,
+        max_concurrent_workflow_tasks=MOST_AT_ONCE,
         graceful_shutdown_timeout=GRACE,
     )
     async with worker:

@@ -1,5 +1,6 @@
 """Checks a whole world by SQL: the engine's tables against the evidence from outside."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,18 @@ def unsettled(url: str, evidence: Evidence) -> list[str]:
     with psycopg.connect(url, connect_timeout=2) as connection:
         loaded(connection, evidence)
         return _sentences(connection, UNSETTLED)
+
+
+def stories(url: str, sentences: Iterable[str]) -> list[str]:
+    """Return every event of the orders that these sentences name, oldest first."""
+    named = re.findall(r"0x[0-9a-f]{64}", " ".join(sentences))
+    with psycopg.connect(url, connect_timeout=2) as connection:
+        rows = connection.execute(
+            "SELECT format('%%s %%s %%s %%s', left(order_hash, 8), at, kind, detail - 'before')"
+            " FROM holdfast.events WHERE order_hash = ANY(%s) ORDER BY order_hash, seq",
+            [named],
+        )
+        return [row[0] for row in rows]
 
 
 def violations(

@@ -1,4 +1,4 @@
-"""A database of its own, and the small world in it, for the checker's proof of itself."""
+"""The worlds that are checked: a small one in a database of its own, and a whole stack."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -12,10 +12,11 @@ from infra.store.database import open_database
 from infra.store.migrate import migrate
 from tests.chaos.evidence import Evidence
 from tests.chaos.small_world import SmallWorld, lived
+from tests.e2e.conftest import armed_environment, world
 from tests.exchanges.desk import a_desk
 from tests.paper.conftest import Server, server
 
-__all__ = ["server"]
+__all__ = ["armed_environment", "server", "world"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ async def kept(own_database: str, server: Server) -> AsyncIterator[Kept]:
     server.admin("POST", "/settlement", {"delay_s": 0.05})
     engine = open_database(own_database)
     async with a_desk(server, "the checker's world") as desk:
-        world = SmallWorld(desk, engine, from_environment({}))
-        await lived(world)
-        yield Kept(url=own_database, evidence=await world.evidence())
+        small = SmallWorld(desk, engine, from_environment({}))
+        await lived(small)
+        yield Kept(url=own_database, evidence=await small.evidence())
     await engine.dispose()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,12 +13,19 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from infra.clock import utc_now
+from tests.chaos.evidence import OK, REFUSED, UNKNOWN, Evidence, Ledger, Sent
 from workers.demo_claims import account_claims, order_claims
 from workers.demo_stage import Stage, raised
 
 OVER = {"FILLED", "CANCELLED", "EXPIRED", "REJECTED", "ABANDONED"}
 FINAL = {"CONFIRMED", "FAILED"}
 UNANSWERED = {"received", "processing"}
+ACCEPTED = {200, 202}
+SEND_AGAIN = {408, 429}
+PATIENCE_SECONDS = 60.0
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 1.0
 
 Row = dict[str, Any]
 
@@ -28,16 +36,25 @@ class World:
 
     Attributes:
         markets: those that no test has used yet.
+        sent: every attempt to deliver an alert, as its sender knows it.
+        opening: what the account owned before the first of them.
     """
 
     stage: Stage
     failpoints: Path
     marks: Path
     markets: list[Row] = field(default_factory=list[Row])
+    sent: list[Sent] = field(default_factory=list[Sent])
+    opening: list[Row] = field(default_factory=list[Row])
 
     def arm(self, value: str) -> None:
         """Arm failpoints in every process from now on."""
         self.failpoints.write_text(value)
+
+    def arm_again(self, point: str) -> None:
+        """Have the next pass of one failpoint kill its process, whether it has fired or not."""
+        (self.marks / point).unlink(missing_ok=True)
+        self.arm(f"{point}=kill9")
 
     def has_fired(self, name: str) -> bool:
         """Tell whether a failpoint has done its work."""
@@ -55,18 +72,64 @@ class World:
         await self.stage.admin("/book", {"token_id": token, "bids": bids, "asks": asks})
 
     async def send(self, action: str, market: Row, alert_id: str, **wish: str) -> str:
-        """Send an alert until somebody answers; return its signal's id."""
+        """Send an alert that must be accepted; return its signal's id."""
         outcome = market["tokens"][0]["outcome"]
         body = {"action": action, "market": market["slug"], "outcome": outcome, "id": alert_id}
-        status, answer = 0, dict[str, Any]()
-        for _ in range(200):
-            # While the API starts again nobody answers: an alert's sender sends it again.
-            with contextlib.suppress(httpx.HTTPError, OSError):
-                status, answer, _ = await self.stage.alert({**body, **wish})
-            if status in {200, 202}:
-                return str(answer["signal_id"])
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"the alert was not accepted: {status} {answer}")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            answered = await self.deliver(alert_id, body | wish)
+        assert answered.signal_id is not None, answered
+        return answered.signal_id
+
+    async def deliver(self, alert: str, fields: Row, *, secret: str | None = None) -> Sent:
+        """Send an alert until somebody answers, as its sender would; return the last attempt."""
+        webhook = self.stage.endpoints.webhooks["tradingview"]
+        body = json.dumps({"secret": secret or webhook.secret, **fields}).encode()
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            attempt = await self._attempt(alert, webhook.url, body)
+            self.sent.append(attempt)
+            if attempt.outcome != UNKNOWN:
+                return attempt
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
+
+    async def _attempt(self, alert: str, url: str, body: bytes) -> Sent:
+        """Send the bytes once."""
+        begun, status, signal_id = utc_now().timestamp(), 0, None
+        with contextlib.suppress(httpx.HTTPError, OSError):
+            answer = await self.stage.http.post(url, content=body)
+            status = answer.status_code
+            signal_id = answer.json().get("signal_id") if status in ACCEPTED else None
+        is_refused = 400 <= status < 500 and status not in SEND_AGAIN
+        return Sent(
+            alert=alert,
+            body=body,
+            outcome=OK if signal_id else REFUSED if is_refused else UNKNOWN,
+            status=status,
+            signal_id=signal_id,
+            begun_at=begun,
+            answered_at=utc_now().timestamp(),
+        )
+
+    @property
+    def database_url(self) -> str:
+        """The address of the engine's database."""
+        return self.stage.endpoints.database.url
+
+    @property
+    def ledger(self) -> Ledger:
+        """The exchange's own record of the account."""
+        exchange = self.stage.endpoints.exchange
+        return Ledger(
+            admin_url=str(exchange.admin_url),
+            clob_url=exchange.clob_url,
+            wallet=self.stage.wallet,
+            http=self.stage.http,
+        )
+
+    async def evidence(self) -> Evidence:
+        """Return what the outside says of everything up to now."""
+        return await self.ledger.read(self.opening, list(self.sent))
 
     async def signal(self, signal_id: str) -> Row:
         """Return a signal as it stands."""
@@ -140,5 +203,7 @@ async def world(
     listed = [row for row in await stage.rows("markets") if row["accepting_orders"]]
     # The plain ones are taken first, from the end.
     listed.sort(key=lambda row: (not row["neg_risk"], row["tick_size"] == "0.01"))
-    yield World(stage, *armed_environment, markets=listed)
+    world = World(stage, *armed_environment, markets=listed)
+    world.opening = await world.ledger.balances()
+    yield world
     await stage.close()

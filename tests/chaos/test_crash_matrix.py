@@ -1,0 +1,108 @@
+"""A process killed at each named instant: one order, every fill, and books that agree."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import pytest
+import pytest_asyncio
+
+from infra.failpoints import NAMES
+from tests.chaos.checker import check, unsettled
+from tests.e2e.conftest import Row, World
+
+pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="session")]
+
+# The fault each instant is, in docs/architecture.md's table of crash points.
+FAULTS: Final = {
+    "api.after_insert": "A1",
+    "api.before_start": "A2",
+    "order.before_sign": "C1",
+    "order.before_post": "C2",
+    "order.after_send": "C3",
+    "order.before_ack_commit": "C4",
+    "order.after_ack_commit": "C5",
+    "fill.mid_tx": "C6",
+}
+FILLS: Final = sorted(name for name in NAMES if name.startswith("fill."))
+FIRED: Final[set[str]] = set()
+
+
+def named(point: str) -> str:
+    """Return how a test of an instant is called."""
+    return f"{FAULTS.get(point, '-')} {point}"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def deep(world: World) -> Row:
+    """A market whose makers fill every market order at once."""
+    return await world.quiet_market("0.40", "0.50", "5000")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def far(world: World) -> Row:
+    """A market whose makers are out of reach until they are moved."""
+    return await world.quiet_market("0.30", "0.60")
+
+
+@pytest.mark.parametrize("point", sorted(NAMES), ids=named)
+async def test_a_market_order_survives_a_kill_at(world: World, point: str, deep: Row) -> None:
+    token = str(deep["tokens"][0]["token_id"])
+    before = len(await world.orders_at_exchange(token))
+    world.arm_again(point)
+
+    signal_id = await world.send("BuyMarket", deep, f"market {point}", size="20")
+    await world.finish(signal_id, token=token)
+
+    assert world.has_fired(point), "the instant was never reached"
+    FIRED.add(point)
+    assert len(await world.orders_at_exchange(token)) == before + 1
+    [order] = await world.stage.rows("orders", signal_id=signal_id)
+    assert (order["state"], order["filled_size"]) == ("FILLED", "20")
+    await world.assert_account_agrees(token)
+
+
+@pytest.mark.parametrize("point", FILLS, ids=named)
+async def test_an_order_filled_in_parts_survives_a_kill_at(
+    world: World, point: str, far: Row
+) -> None:
+    token = str(far["tokens"][0]["token_id"])
+    signal_id = await world.send("BuyLimit", far, f"parts {point}", size="30", price="0.50")
+    await world.stage.until("the order to rest", _is(world, signal_id, "LIVE"))
+    world.arm_again(point)
+
+    await world.offer(token, bids=[["0.30", "500"]], asks=[["0.50", "12"]])
+    await world.stage.until("the first part", _is(world, signal_id, "PARTIAL"))
+    await world.offer(token, bids=[["0.30", "500"]], asks=[["0.50", "18"]])
+    await world.finish(signal_id, token=token)
+    await world.offer(token, bids=[["0.30", "500"]], asks=[["0.60", "500"]])
+
+    assert world.has_fired(point), "the instant was never reached"
+    [order] = await world.stage.rows("orders", signal_id=signal_id)
+    assert (order["state"], order["filled_size"]) == ("FILLED", "30")
+    fills = [
+        row for row in await world.stage.rows("fills") if row["order_hash"] == order["order_hash"]
+    ]
+    assert sorted(row["size"] for row in fills) == ["12", "18"]
+    await world.assert_account_agrees(token)
+
+
+async def test_after_all_kills_every_instant_was_hit_and_every_invariant_holds(
+    world: World,
+) -> None:
+    world.arm("")
+
+    async def has_settled() -> bool:
+        return not unsettled(world.database_url, await world.evidence())
+
+    await world.stage.until("nothing to be under way", has_settled)
+
+    assert FIRED == NAMES
+    assert [str(each) for each in check(world.database_url, await world.evidence())] == []
+
+
+def _is(world: World, signal_id: str, state: str) -> Callable[[], Awaitable[bool]]:
+    async def is_so() -> bool:
+        rows = await world.stage.rows("orders", signal_id=signal_id)
+        return [row["state"] for row in rows] == [state]
+
+    return is_so
