@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 # What the stamp must hold for the environment to be current.
 WANTED = $(CURDIR) $(shell cat requirements.lock pyproject.toml | cksum)
 
-.PHONY: install demo test check bench up lock
+.PHONY: install demo test check chaos bench up lock
 
 install:
 	@if [ "$$(cat $(STAMP) 2>/dev/null)" = "$(WANTED)" ] && $(BIN)/python -c '$(NEEDS)' 2>/dev/null; \
@@ -47,6 +47,14 @@ test: install
 check: install
 	$(BIN)/poe check
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not services"
+
+# Any process killed at any moment while alerts flow; the same SEED makes the same choices again.
+SEED ?= 1
+KILLS ?= 50
+ALERTS ?= 200
+chaos: install
+	CHAOS_SEED=$(SEED) CHAOS_KILLS=$(KILLS) CHAOS_ALERTS=$(ALERTS) \
+		$(BIN)/pytest -q -s tests/chaos/test_campaign.py
 
 bench:
 	@echo "There is no benchmark yet: nothing was measured." >&2
