@@ -10,15 +10,12 @@ from typing_extensions import override
 from domain.errors import AccessError, BusyError, HoldfastError, UnavailableError
 
 RETRIED = (BusyError, UnavailableError, AccessError)
-ACCESS_PAUSE_SECONDS = 10.0  # an operator has to act; asking faster helps nobody
 MOST_TEXT = 2_000  # characters; Temporal refuses failures that outgrow its messages
 
 
 def application_error(error: HoldfastError) -> ApplicationError:
     """Return `error` as Temporal's: retried only where asking again is safe and may help."""
-    pause = error.retry_after_seconds if isinstance(error, BusyError) else None
-    if isinstance(error, AccessError):
-        pause = ACCESS_PAUSE_SECONDS
+    pause = error.retry_after_seconds if isinstance(error, BusyError | AccessError) else None
     return ApplicationError(
         str(error)[:MOST_TEXT],
         type=type(error).__name__,

@@ -71,10 +71,19 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """Everything an account's orders need, behind ports."""
+    """Everything an account's orders need, behind ports.
+
+    Attributes:
+        exits: the same exchange for what leaves a position, which goes before entries.
+    """
 
     exchange: Exchange
+    exits: Exchange
     limits: Limits
+
+    def exchange_for(self, side: Side) -> Exchange:
+        """Return the exchange as an order of this side speaks to it."""
+        return self.exits if side is Side.SELL else self.exchange
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,7 @@ class OrderActivities:
 
     async def _terms(self, request: OrderRequest, market: Market, token_id: str) -> Terms | Denied:
         """Return the price and size to sign, reading only what this order is sized by."""
-        exchange = self.desks[request.account_id].exchange
+        exchange = self.desks[request.account_id].exchange_for(request.side)
         book = Book(token_id=token_id, bids=(), asks=())
         if request.type is OrderType.MARKET and request.price is None:
             book = await exchange.book(token_id)
@@ -173,7 +182,7 @@ class OrderActivities:
         if permit.payload is None:
             return Submission(answer=Answer.NOT_SENT, words=permit.refusal)
         await self.failpoint("order.before_post")
-        exchange = self.desks[order.account_id].exchange
+        exchange = self.desks[order.account_id].exchange_for(order.side)
         try:
             async with _heartbeats():
                 return await exchange.submit(permit.payload)
@@ -216,7 +225,7 @@ class OrderActivities:
     @activity.defn
     async def cancel(self, order: Order) -> Order:
         """Cancel an order by its hash, then look: it may have matched first."""
-        exchange = self.desks[order.account_id].exchange
+        exchange = self.desks[order.account_id].exchange_for(order.side)
         answer = await exchange.cancel(order.order_hash)
         if not answer.is_cancelled:
             log.info("order.cancel_refused", extra={"words": answer.words})
@@ -232,7 +241,7 @@ class OrderActivities:
 
     async def _active(self, order: Order) -> ActiveOrder | None:
         """Return the order if it may still match; missing in one place alone is no evidence."""
-        exchange = self.desks[order.account_id].exchange
+        exchange = self.desks[order.account_id].exchange_for(order.side)
         active = await exchange.active_order(order.order_hash)
         if active is not None or not order.may_rest:
             return active
@@ -241,7 +250,7 @@ class OrderActivities:
 
     async def _record_fills(self, order: Order) -> None:
         """Record every fill the exchange lists for this order."""
-        exchange = self.desks[order.account_id].exchange
+        exchange = self.desks[order.account_id].exchange_for(order.side)
         after = order.created_at - CLOCK_MARGIN
         for fill in await exchange.fills(condition_id=order.condition_id, after=after):
             if fill.order_hash == order.order_hash:

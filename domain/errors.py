@@ -5,6 +5,7 @@ HoldfastError
 ├── InvalidInputError      the sender's mistake: say which field and how to mend it
 ├── RejectedError          the exchange refused; nothing exists there
 ├── BusyError              the exchange took nothing; the same thing again after a pause
+│   └── CircuitOpenError       it kept failing: nothing was sent, we hold back for a while
 ├── AccessError            the exchange does not accept our keys: an operator is needed
 ├── OutcomeUnknownError    sent, and no proof of what came of it: look, never assume
 └── UnavailableError       a read or the database failed: try again
@@ -49,8 +50,20 @@ class BusyError(HoldfastError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class CircuitOpenError(BusyError):
+    """Calls of this kind kept failing and are held back; nothing was sent."""
+
+
 class AccessError(HoldfastError):
-    """The exchange refused our credentials or bars this account (401, 403)."""
+    """The exchange refused our credentials or bars this account (401, 403).
+
+    Args:
+        retry_after_seconds: when to try again; an operator has to act, so it is long.
+    """
+
+    def __init__(self, words: str, retry_after_seconds: float = 60.0) -> None:
+        super().__init__(words)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class OutcomeUnknownError(HoldfastError):

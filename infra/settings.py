@@ -81,6 +81,8 @@ class ExchangeSettings(Section):
 
     Attributes:
         admin_url: the paper exchange's own controls; None for a real exchange.
+        rate_tier: the exchange's name for how fast an account may place and cancel orders,
+            until its own answers tell.
     """
 
     clob_url: HttpAddress = "https://clob.polymarket.com"
@@ -91,6 +93,9 @@ class ExchangeSettings(Section):
     relayer_url: HttpAddress = "https://relayer-v2.polymarket.com"
     rpc_url: HttpAddress = "https://polygon.drpc.org"
     admin_url: HttpAddress | None = None
+    rate_tier: Literal[
+        "standard", "copper", "bronze", "silver", "gold", "platinum", "diamond", "elite"
+    ] = "standard"
 
 
 class ApiKeySettings(Section):

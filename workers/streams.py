@@ -21,7 +21,7 @@ from domain.errors import HoldfastError
 from infra.clock import utc_now
 from infra.settings import Settings
 from workers.process import connected, serve_queue
-from workers.wiring import Parts, assemble, market_source, stream_activities
+from workers.wiring import Parts, assemble, keep_gate, market_source, stream_activities
 from workflows.follow_account import FollowAccount, RefreshMarkets
 from workflows.options import STREAMS, WORKFLOW_TASK_TIMEOUT
 
@@ -36,12 +36,14 @@ async def run_streams(settings: Settings) -> None:
     """Follow every configured account and keep the list of markets, until told to end."""
     client = await connected(settings)
     parts = assemble(settings, client, "streams")
+    keeping = await keep_gate(parts)
     listing = asyncio.create_task(_list_markets(parts))
     await asyncio.wait({listing}, timeout=FIRST_LIST_SECONDS)
     await _begin(client, parts)
     eyes = stream_activities(parts)
     await serve_queue(client, STREAMS, [eyes.follow_account, eyes.refresh_markets])
     listing.cancel()
+    keeping.cancel()
 
 
 async def _list_markets(parts: Parts) -> None:

@@ -16,6 +16,7 @@ from workers.process import connected, serve_queue
 from workers.wiring import (
     Parts,
     assemble,
+    keep_gate,
     order_activities,
     signal_activities,
     trading_activities,
@@ -45,11 +46,13 @@ async def run_trading(settings: Settings) -> None:
     for account in parts.accounts.values():
         account.on_answer_begun(after_send)
     await _until_done(partial(demand_durability, parts.engine), "database.unreachable")
+    keeping = await keep_gate(parts)
     opening = asyncio.create_task(_open_accounts(parts))
     await asyncio.wait({opening}, timeout=OPENING_SECONDS)
     activities = trading_activities(order_activities(parts), signal_activities(parts))
     await serve_queue(client, TRADING, activities)
     opening.cancel()
+    keeping.cancel()
 
 
 def _check(settings: Settings) -> None:
@@ -80,10 +83,14 @@ async def _open_accounts(parts: Parts) -> None:
 
 
 async def _open_account(parts: Parts, account_id: str) -> None:
-    """Let an account enter that has not done so since it was made."""
-    if await parts.rows.state(account_id) is not AccountState.RECONCILING:
+    """Let an account enter that has not done so since it was made, or whose keys work again."""
+    state = await parts.rows.state(account_id)
+    if state not in {AccountState.RECONCILING, AccountState.HALTED}:
         return
     await parts.recorder(account_id).catch_up()
+    if state is AccountState.HALTED:
+        await parts.rows.regained_access(account_id)
+        return
     await parts.rows.set_state(
         account_id,
         AccountState.RUNNING,

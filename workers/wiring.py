@@ -1,6 +1,9 @@
 """The only file that puts an adapter behind a port."""
 
+import asyncio
+import logging
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,15 +15,19 @@ from activities.orders import Desk, OrderActivities
 from activities.signals import SignalActivities
 from activities.streams import Feed, StreamActivities
 from activities.trades import Recorder
-from domain.risk import Limits
+from domain.errors import HoldfastError
+from domain.risk import AccountState, Limits
 from infra.clock import utc_now
-from infra.exchanges.polymarket.accounts import open_accounts, user_stream
+from infra.exchanges.gate import Barred, Gate
+from infra.exchanges.polymarket.accounts import open_accounts, open_gate, user_stream
 from infra.exchanges.polymarket.client import PolymarketAccount
 from infra.exchanges.polymarket.connection import Connection, pooled_client
 from infra.exchanges.polymarket.registry import GammaMarkets
 from infra.failpoints import Failpoints, from_environment
 from infra.settings import LimitSettings, Settings
-from infra.store.accounts import Account, Accounts
+from infra.store.accounts import ACCESS_LOST, Account, Accounts
+from infra.store.breakers import Breakers
+from infra.store.calls import Calls
 from infra.store.database import open_database
 from infra.store.fills import Fills
 from infra.store.markets import Markets
@@ -28,6 +35,8 @@ from infra.store.orders import Orders
 from infra.store.sealing import Cipher
 from infra.store.signals import Signals
 from infra.temporal_workflows import TemporalWorkflows
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,9 @@ class Parts:
     rows: Accounts
     workflows: TemporalWorkflows
     failpoint: Failpoints
+    gate: Gate
+    calls: Calls
+    process: str
 
     def recorder(self, account_id: str) -> Recorder:
         """Return the one way in which an account's trades are recorded."""
@@ -77,18 +89,51 @@ def assemble(settings: Settings, client: Client, role: str) -> Parts:
     markets = Markets(engine)
     failpoint = from_environment(os.environ)
     key = settings.storage_key
+    rows = Accounts(engine)
+    gate = open_gate(settings, Breakers(engine), halting(rows))
     return Parts(
         settings=settings,
         engine=engine,
-        accounts=open_accounts(settings, markets.by_condition),
+        accounts=open_accounts(settings, markets.by_condition, gate),
         orders=Orders(engine, Cipher(key.get_secret_value()) if key is not None else None),
         fills=Fills(engine, failpoint),
         markets=markets,
         signals=Signals(engine),
-        rows=Accounts(engine),
+        rows=rows,
         workflows=TemporalWorkflows(client),
         failpoint=failpoint,
+        gate=gate,
+        calls=Calls(engine),
+        process=f"{role}-{socket.gethostname()}-{os.getpid()}-{utc_now():%Y%m%dT%H%M%S}",
     )
+
+
+async def keep_gate(parts: Parts) -> asyncio.Task[None]:
+    """Learn which calls are held back before the first is made, and keep learning."""
+    try:
+        await parts.gate.circuits.refresh()
+    except HoldfastError as error:
+        log.warning("gate.not_current", extra={"why": str(error)})
+    return asyncio.create_task(parts.gate.keep_current(parts.process, parts.calls))
+
+
+def halting(rows: Accounts) -> Barred:
+    """Return what halts an account that the exchange bars; its exits go on being tried."""
+
+    async def halt(account_id: str, words: str) -> None:
+        log.critical("account.barred", extra={"account": account_id, "words": words})
+        try:
+            await rows.set_state(
+                account_id,
+                AccountState.HALTED,
+                reason=f"{ACCESS_LOST}: {words}",
+                only_from=(AccountState.RUNNING, AccountState.RECONCILING),
+            )
+        except HoldfastError:
+            # The gate holds every call back meanwhile, and tells again at its next attempt.
+            log.exception("account.not_halted", extra={"account": account_id})
+
+    return halt
 
 
 def order_activities(parts: Parts) -> OrderActivities:
@@ -96,7 +141,7 @@ def order_activities(parts: Parts) -> OrderActivities:
     limits = {name: account.limits for name, account in parts.settings.accounts.items()}
     return OrderActivities(
         desks={
-            name: Desk(exchange=account, limits=_limits(limits[name]))
+            name: Desk(exchange=account, exits=account.for_exits(), limits=_limits(limits[name]))
             for name, account in parts.accounts.items()
         },
         orders=parts.orders,
@@ -162,8 +207,9 @@ def market_source(parts: Parts) -> GammaMarkets:
                 conditions.add(market.condition_id)
         return conditions
 
-    gamma = Connection(pooled_client(exchange.gamma_url))
-    return GammaMarkets(gamma, Connection(pooled_client(exchange.clob_url)), held)
+    gamma = Connection(pooled_client(exchange.gamma_url), parts.gate, "gamma")
+    clob = Connection(pooled_client(exchange.clob_url), parts.gate, "markets")
+    return GammaMarkets(gamma, clob, held)
 
 
 def _limits(settings: LimitSettings) -> Limits:

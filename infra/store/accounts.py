@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -16,6 +16,8 @@ from infra.store.database import rerun, transaction
 from infra.store.events import Event, announce, write
 from infra.store.rows import columns_of, storable_text
 from infra.store.tables import Accounts as Table
+
+ACCESS_LOST: Final = "access lost"  # begins the reason of a halt because the keys are refused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,21 @@ class Accounts:
         if state is None:
             raise InvariantError(f"there is no account {account_id}")
         return AccountState(state)
+
+    async def regained_access(self, account_id: str) -> AccountState:
+        """End a halt that was for refused keys and for nothing else; return where it stands."""
+        reason = col(Table.state_reason)
+        query = select(reason).where(col(Table.id) == account_id)
+        async with transaction(self.engine) as connection:
+            told = (await connection.execute(query)).scalar_one_or_none()
+        if not (told or "").startswith(ACCESS_LOST):
+            return await self.state(account_id)
+        return await self.set_state(
+            account_id,
+            AccountState.RUNNING,
+            reason="the exchange takes the keys again",
+            only_from=(AccountState.HALTED,),
+        )
 
     @rerun
     async def set_state(

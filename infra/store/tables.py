@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     Column,
@@ -395,3 +396,39 @@ class Tokens(Table, table=True):
     condition_id: str = _words()
     outcome: str = _words()
     position: int = _count()
+
+
+class Breakers(Table, table=True):
+    """domain.breaker.Breaker: whether calls of one group may pass, for every process alike."""
+
+    scope: str = _key()
+    call_group: str = _key()
+    state: str = _words()
+    failures: int = _count()
+    times_opened: int = _count()
+    opened_at: datetime | None = _at_or_null()
+    probed_at: datetime | None = _at_or_null()
+    words: str | None = _words_or_null()
+    version: int = _count()
+    updated_at: datetime = _written_at()
+
+
+class Calls(Table, table=True):
+    """domain.latency.CallCounts of one process, minute, endpoint and status.
+
+    Columns:
+        status: of the answer; 0 where none came.
+        connects_ms, first_bytes_ms, totals_ms: counts by bucket, from the quickest on.
+    """
+
+    minute: datetime = _of(MOMENT, is_key=True)
+    process: str = _key()
+    endpoint: str = _key()
+    status: int = _of(Integer(), is_key=True)
+    calls: int = _count()
+    connects_ms: list[int] = _of(ARRAY(Integer()))
+    first_bytes_ms: list[int] = _of(ARRAY(Integer()))
+    totals_ms: list[int] = _of(ARRAY(Integer()))
+    bytes_out: int = _of(BigInteger())
+    bytes_in: int = _of(BigInteger())
+    retries: int = _count()

@@ -65,7 +65,11 @@ class SmallWorld:
         self.orders = Orders(self.engine, Cipher(KEY))
         self.fills = Fills(self.engine, self.failpoint)
         self.activities = OrderActivities(
-            desks={ACCOUNT: Behind(exchange=self.desk.account, limits=LIMITS)},
+            desks={
+                ACCOUNT: Behind(
+                    exchange=self.desk.account, exits=self.desk.account.for_exits(), limits=LIMITS
+                )
+            },
             orders=self.orders,
             fills=self.fills,
             markets=Markets(self.engine),

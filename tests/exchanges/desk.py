@@ -27,7 +27,7 @@ from infra.exchanges.polymarket.connection import Connection, pooled_client
 from infra.exchanges.polymarket.registry import GammaMarkets
 from infra.exchanges.polymarket.sdk import signer_of
 from infra.settings import AccountSettings, ExchangeSettings, Settings
-from tests.exchanges.scripted import terms
+from tests.exchanges.scripted import a_gate, terms
 from tests.paper.conftest import Server
 
 T = TypeVar("T")
@@ -147,10 +147,13 @@ async def registry_of(settings: Settings) -> list[Market]:
     async def nothing() -> list[str]:
         return []
 
+    gate = a_gate()
     gamma = pooled_client(settings.exchange.gamma_url)
     clob = pooled_client(settings.exchange.clob_url)
     async with gamma, clob:
-        return await GammaMarkets(Connection(gamma), Connection(clob), nothing).markets()
+        return await GammaMarkets(
+            Connection(gamma, gate, "gamma"), Connection(clob, gate, "markets"), nothing
+        ).markets()
 
 
 async def eventually(look: Callable[[], Awaitable[T]], enough: Callable[[T], object]) -> T:

@@ -13,9 +13,11 @@ from domain.errors import InvalidInputError
 from domain.market import Market, Token
 from domain.order import Side, TimeInForce
 from domain.sizing import Terms
+from infra.exchanges.gate import Gate
 from infra.exchanges.polymarket.accounts import open_account
 from infra.exchanges.polymarket.client import PolymarketAccount
 from infra.exchanges.polymarket.connection import ApiKeys
+from infra.exchanges.polymarket.limits import PolymarketLimits
 from infra.exchanges.polymarket.parsing import Identity
 from infra.exchanges.polymarket.sdk import Credentials, signer_of
 from infra.settings import ExchangeSettings
@@ -153,16 +155,25 @@ async def known_market(condition_id: str) -> Market:
     return MARKET
 
 
+def a_gate() -> Gate:
+    """Return a gate that shares with nobody."""
+    return Gate(PolymarketLimits())
+
+
 @asynccontextmanager
 async def account_on(
-    address: str, *, private_key: str | None = PRIVATE_KEY, prefix: str = ""
+    address: str,
+    *,
+    private_key: str | None = PRIVATE_KEY,
+    prefix: str = "",
+    gate: Gate | None = None,
 ) -> AsyncGenerator[PolymarketAccount, None]:
     """Open the account on a server."""
     credentials = Credentials(
         wallet=DEPOSIT_WALLET, signature_type=3, keys=KEYS, private_key=private_key
     )
     exchange = ExchangeSettings(clob_url=address + prefix, gamma_url=address, data_url=address)
-    account = open_account(exchange, ME, credentials, known_market)
+    account = open_account(exchange, ME, credentials, known_market, gate or a_gate())
     try:
         yield account
     finally:

@@ -185,8 +185,6 @@ LOST_ANSWERS: dict[str, tuple[str, Mapping[str, object], Answer, bool]] = {
     "502 after": ("after", {"status": 502, "body": "<html>"}, Answer.UNKNOWN, True),
     "cut short after": ("after", {"truncate_bytes": 30}, Answer.UNKNOWN, True),
     "nonsense after": ("after", {"status": 200, "body": "yes"}, Answer.UNKNOWN, True),
-    "401": ("before", {"status": 401, "body": {"error": "Unauthorized"}}, Answer.REJECTED, False),
-    "429": ("before", {"status": 429, "headers": {"Retry-After": "2"}}, Answer.BUSY, False),
     "503": ("before", {"status": 503}, Answer.BUSY, False),
 }
 

@@ -193,9 +193,16 @@ async def test_a_failed_read_says_what_to_do_about_it(
 
 
 @pytest.mark.parametrize(
-    ("told", "wait"), [("1.5", 1.5), ("nan", 1.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0)]
+    ("told", "wait"),
+    [
+        ("1.5", 1.5),
+        ("nan", 1.0),
+        ("soon", 1.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Thu, 31 Dec 2099 23:59:59 GMT", 3_600.0),  # nobody waits longer than an hour
+    ],
 )
-async def test_a_wait_that_is_no_number_of_seconds_is_a_second(
+async def test_a_wait_is_understood_in_seconds_and_as_a_date(
     server: ScriptedServer, account: PolymarketAccount, told: str, wait: float
 ) -> None:
     server.script("GET /data/orders", says({"error": "slow"}, 429, Retry_After=told))

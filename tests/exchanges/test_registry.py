@@ -10,7 +10,7 @@ import pytest_asyncio
 from domain.errors import UnavailableError
 from infra.exchanges.polymarket.connection import Connection, pooled_client
 from infra.exchanges.polymarket.registry import GammaMarkets
-from tests.exchanges.scripted import Reply, ScriptedServer, says
+from tests.exchanges.scripted import Reply, ScriptedServer, a_gate, says
 from tests.exchanges.twins import YES_NO, a_clob_market, a_gamma_market
 
 FIRST, SECOND, THIRD = ("0x" + digit * 64 for digit in "123")
@@ -38,7 +38,9 @@ async def registry(server: ScriptedServer, named: list[str]) -> AsyncIterator[Ga
         return named
 
     http = pooled_client(server.address)
-    yield GammaMarkets(Connection(http), Connection(http), names)
+    yield GammaMarkets(
+        Connection(http, a_gate(), "gamma"), Connection(http, a_gate(), "markets"), names
+    )
     await http.aclose()
 
 

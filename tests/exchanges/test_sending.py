@@ -138,13 +138,13 @@ async def test_the_exchanges_words_and_its_wait_come_through(
     server.script(
         "POST /order",
         refused("invalid signature"),
-        says({"error": "slow down"}, 429, Retry_After="3"),
         says({"error": POST_ONLY_MODE, "code": "post_only_mode", "retry_after_seconds": 79}, 503),
         refused("restarting", 425),
+        says({"error": "slow down"}, 429, Retry_After="3"),
     )
     sent = [await account.submit(signed.payload) for _ in range(4)]
     assert sent[0].words == "invalid signature"
-    assert [one.retry_after_seconds for one in sent] == [None, 3.0, 79.0, 1.0]
+    assert [one.retry_after_seconds for one in sent] == [None, 79.0, 1.0, 3.0]
 
 
 @pytest.mark.parametrize(

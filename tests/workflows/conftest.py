@@ -128,7 +128,7 @@ async def engine(skipping: WorkflowEnvironment, request: Any) -> AsyncIterator[E
 def running(client: Client, queue: str, venue: Venue, ledger: Ledger, calls: Calls) -> Worker:
     """Run the product's workflows and activities on `queue`, everything outside in memory."""
     orders = OrderActivities(
-        desks={"main": Desk(exchange=venue, limits=LIMITS)},
+        desks={"main": Desk(exchange=venue, exits=venue, limits=LIMITS)},
         orders=ledger,
         fills=ledger,
         markets=ledger,

@@ -3,8 +3,11 @@
 from typing import Final
 
 from domain.errors import InvalidInputError
-from infra.exchanges.polymarket.client import PolymarketAccount
+from infra.exchanges.circuits import BreakerRows
+from infra.exchanges.gate import Barred, Gate
+from infra.exchanges.polymarket.client import Means, PolymarketAccount
 from infra.exchanges.polymarket.connection import ApiKeys, pooled_client
+from infra.exchanges.polymarket.limits import PolymarketLimits
 from infra.exchanges.polymarket.parsing import Identity, MarketLookup
 from infra.exchanges.polymarket.sdk import Credentials, SdkClient, signer_of
 from infra.exchanges.polymarket.user_stream import PolymarketUserStream
@@ -13,32 +16,48 @@ from infra.settings import AccountSettings, ExchangeSettings, Settings
 PLAIN_KEY: Final = 0  # the signature type whose wallet is the signing key's own address
 
 
-def open_accounts(settings: Settings, market_lookup: MarketLookup) -> dict[str, PolymarketAccount]:
+def open_gate(
+    settings: Settings, breakers: BreakerRows | None = None, on_barred: Barred | None = None
+) -> Gate:
+    """Return what every request of this process passes; without rows it shares its breakers."""
+    return Gate(PolymarketLimits(settings.exchange.rate_tier), breakers, on_barred)
+
+
+def open_accounts(
+    settings: Settings, market_lookup: MarketLookup, gate: Gate | None = None
+) -> dict[str, PolymarketAccount]:
     """Return the accounts whose exchange credentials are configured; no request is made.
 
     Raises:
         InvalidInputError: an account's keys and addresses do not belong together.
     """
     accounts: dict[str, PolymarketAccount] = {}
+    gate = gate or open_gate(settings)
     for account_id, account in settings.accounts.items():
         credentials = _credentials(account_id, account)
         if credentials is not None:
             who = Identity(
                 account_id=account_id, wallet=account.wallet, api_key=credentials.keys.key
             )
-            accounts[account_id] = open_account(settings.exchange, who, credentials, market_lookup)
+            accounts[account_id] = open_account(
+                settings.exchange, who, credentials, market_lookup, gate
+            )
     return accounts
 
 
 def open_account(
-    exchange: ExchangeSettings, who: Identity, credentials: Credentials, lookup: MarketLookup
+    exchange: ExchangeSettings,
+    who: Identity,
+    credentials: Credentials,
+    lookup: MarketLookup,
+    gate: Gate,
 ) -> PolymarketAccount:
     """Return one account; without a private key it can look and cancel, but not sign or send."""
     http = pooled_client(exchange.clob_url)
     sdk = None
     if credentials.private_key is not None:
         sdk = SdkClient(exchange, http, credentials)
-    return PolymarketAccount(who, credentials, http, sdk, lookup)
+    return PolymarketAccount(who, credentials, Means(http=http, gate=gate, sdk=sdk, lookup=lookup))
 
 
 def user_stream(exchange: ExchangeSettings, account: PolymarketAccount) -> PolymarketUserStream:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -12,12 +13,22 @@ from polymarket.errors import PolymarketError
 from polymarket.models.clob import AcceptedOrder, RejectedOrder
 
 from domain.answer import Answer, Submission
-from domain.errors import InvalidInputError, InvariantError, RejectedError, UnavailableError
+from domain.breaker import CallGroup
+from domain.errors import (
+    AccessError,
+    BusyError,
+    InvalidInputError,
+    InvariantError,
+    RejectedError,
+    UnavailableError,
+)
 from domain.fill import Fill
 from domain.market import Book, Market
-from domain.order import COMPLETE_WITHIN
+from domain.order import COMPLETE_WITHIN, Side
 from domain.ports import ActiveOrder, Cancelled, SignedOrder
 from domain.sizing import Terms
+from infra.exchanges.gate import Gate
+from infra.exchanges.meter import Call
 from infra.exchanges.polymarket import failures, parsing, wire
 from infra.exchanges.polymarket.connection import Connection, Query
 from infra.exchanges.polymarket.failures import RequestRefusedError
@@ -32,33 +43,44 @@ from infra.exchanges.polymarket.wire import Json
 log = logging.getLogger(__name__)
 
 SUBMIT_SECONDS: Final = 4.0  # below the activity's own limit, so that the outcome is still recorded
+TURN_SECONDS: Final = 1.0  # of those at most may be spent waiting for a turn
 MOST_AT_ONCE: Final = 500  # tokens in one request for midpoints
 
 
-class PolymarketAccount:
-    """An account: signs, sends, looks and cancels.
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What an account works with.
 
-    Args:
+    Attributes:
         http: the pool that all requests of the account share.
+        gate: what every request of the process passes.
         sdk: signs and sends; None in a process without the private key, which only reads.
         lookup: our registry; the CLOB is asked for markets that it does not list.
+        is_urgent: what is read here is for leaving a position, and goes first.
     """
 
-    def __init__(
-        self,
-        who: Identity,
-        credentials: Credentials,
-        http: httpx.AsyncClient,
-        sdk: SdkClient | None,
-        lookup: MarketLookup,
-    ) -> None:
+    http: httpx.AsyncClient
+    gate: Gate
+    sdk: SdkClient | None
+    lookup: MarketLookup
+    is_urgent: bool = False
+
+
+class PolymarketAccount:
+    """An account: signs, sends, looks and cancels."""
+
+    def __init__(self, who: Identity, credentials: Credentials, means: Means) -> None:
         self.who = who
         self.credentials = credentials
-        self._http = http
-        self._sdk = sdk
-        self._lookup = lookup
-        self._clob = Connection(http, credentials.keys)
-        self._public = Connection(http)
+        self._means = means
+        http, gate, name = means.http, means.gate, who.account_id
+        keys, is_urgent = credentials.keys, means.is_urgent
+        self._clob = Connection(http, gate, name, keys, is_urgent=is_urgent)
+        self._public = Connection(http, gate, name, is_urgent=is_urgent)
+
+    def for_exits(self) -> "PolymarketAccount":
+        """Return the same account for what leaves a position: its reads go before others."""
+        return PolymarketAccount(self.who, self.credentials, replace(self._means, is_urgent=True))
 
     @property
     def unreadable(self) -> int:
@@ -67,9 +89,9 @@ class PolymarketAccount:
 
     async def close(self) -> None:
         """Close every connection of the account."""
-        if self._sdk is not None:
-            await self._sdk.close()
-        await self._http.aclose()
+        if self._means.sdk is not None:
+            await self._means.sdk.close()
+        await self._means.http.aclose()
 
     def on_answer_begun(self, act: Callable[[], Awaitable[None]]) -> None:
         """Do `act` whenever the answer to a sent order begins to come in, before it is read."""
@@ -79,7 +101,7 @@ class PolymarketAccount:
             if request.method == "POST" and request.url.path.endswith("/order"):
                 await act()
 
-        self._http.event_hooks["response"].append(hook)
+        self._means.http.event_hooks["response"].append(hook)
 
     async def sign(
         self, terms: Terms, market: Market, token_id: str, expires_at: datetime | None
@@ -93,23 +115,44 @@ class PolymarketAccount:
         return await signer.sign(terms, market, token_id, expires_at)
 
     async def submit(self, payload: bytes) -> Submission:
-        """Send the signed bytes once, within a deadline.
+        """Send the signed bytes once, within a deadline; what is held back is never in doubt.
 
         Raises:
             InvariantError: the exchange knows the order by another id than ours.
         """
         sdk, signed = self._signing_client(), SignedBytes.of(payload)
         try:
-            async with asyncio.timeout(SUBMIT_SECONDS):
-                answer = await sdk.post_order(signed.order)
-        except (PolymarketError, TimeoutError, ValueError, RecursionError) as error:
-            outcome = failures.submission(error)
-        else:
-            outcome = _outcome(answer, signed)
+            outcome = await self._sent(sdk, signed)
+        except (BusyError, AccessError) as error:
+            outcome = failures.held_back(error)
+        if signed.order.side == Side.SELL:
+            outcome = failures.kept_trying(outcome)
         log.info(
             "order.sent",
             extra={"order_hash": signed.order_hash, "answer": outcome.answer.value},
         )
+        return outcome
+
+    async def _sent(self, sdk: SdkClient, signed: SignedBytes) -> Submission:
+        """Send, and tell the gate what came of it.
+
+        Raises:
+            BusyError, AccessError: the gate did not let it out.
+        """
+        now = asyncio.get_running_loop().time()
+        call = _placing(self.who.account_id, signed)
+        async with self._means.gate.passing(call, now + TURN_SECONDS) as passage:
+            is_garbled = False
+            try:
+                async with asyncio.timeout_at(now + SUBMIT_SECONDS):
+                    answer = await sdk.post_order(signed.order)
+            except (PolymarketError, TimeoutError, ValueError, RecursionError) as error:
+                outcome = failures.submission(error)
+                is_garbled = passage.status < failures.REFUSED.start
+            else:
+                outcome = _outcome(answer, signed)
+            is_failing = failures.is_failing(passage.status, outcome.words)
+            passage.conclude(failing=is_garbled or is_failing, words=outcome.words)
         return outcome
 
     async def active_order(self, order_hash: str) -> ActiveOrder | None:
@@ -184,7 +227,7 @@ class PolymarketAccount:
             UnavailableError: neither the registry nor the exchange can say.
         """
         try:
-            return await self._lookup(condition_id)
+            return await self._means.lookup(condition_id)
         except (InvalidInputError, InvariantError):  # the registry's ways to say "not listed"
             return await market_of_clob(self._public, condition_id)
 
@@ -217,14 +260,26 @@ class PolymarketAccount:
         Raises:
             InvariantError: this process was given no private key.
         """
-        if self._sdk is None:
+        if self._means.sdk is None:
             raise InvariantError(f"no private key for account {self.who.account_id} here")
-        return self._sdk
+        return self._means.sdk
 
 
 def _active_or_none(raw: object) -> ActiveOrder | None:
     """Return the order of an answer; the exchange may answer an order that is gone by nothing."""
     return parsing.active_order(raw) if raw else None
+
+
+def _placing(account_id: str, signed: SignedBytes) -> Call:
+    """Return what the gate is told of a send: a sale leaves a position and goes first."""
+    is_exit = signed.order.side == Side.SELL
+    return Call(
+        scope=account_id,
+        group=CallGroup.EXITS if is_exit else CallGroup.ENTRIES,
+        endpoint="POST /order",
+        is_signed=True,
+        is_urgent=is_exit,
+    )
 
 
 def _outcome(answer: AcceptedOrder | RejectedOrder, signed: SignedBytes) -> Submission:

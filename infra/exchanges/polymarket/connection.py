@@ -6,24 +6,38 @@ than reading it ourselves.
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from json import dumps
+from secrets import SystemRandom
 from typing import Final, TypeVar
 
 import httpx
 from polymarket._internal.hmac import build_hmac_signature
 
+from domain.breaker import CallGroup
 from domain.errors import InvalidInputError, UnavailableError
 from infra.clock import utc_now
+from infra.exchanges.gate import Gate
+from infra.exchanges.meter import Call, Passage, answered, asked
 from infra.exchanges.polymarket import wire
-from infra.exchanges.polymarket.failures import NOT_FOUND, RequestRefusedError, failure
+from infra.exchanges.polymarket.failures import (
+    NOT_FOUND,
+    RequestRefusedError,
+    failure,
+    is_failing,
+)
 from infra.exchanges.polymarket.wire import Json
 
 log = logging.getLogger(__name__)
 
 TIMEOUT: Final = httpx.Timeout(connect=2.0, read=4.0, write=2.0, pool=1.0)
-WHOLE_SECONDS: Final = 10.0  # of one answer, however slowly its bytes drip in
+WHOLE_SECONDS: Final = 10.0  # of one answer, however slowly its bytes drip in, retries and all
+TRY_SECONDS: Final = 5.0  # of one try
+MOST_RETRIES: Final = 2  # of a read; what changes anything is never made again here
+FIRST_PAUSE_SECONDS: Final = 0.1  # doubled for each further retry, and blurred
+VARYING: Final = re.compile(r"/(0x[0-9a-fA-F]+|\d+)(?=/|$)")
 LIMITS: Final = httpx.Limits(
     max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0
 )
@@ -66,7 +80,12 @@ class ApiKeys:
 def pooled_client(base_url: str) -> httpx.AsyncClient:
     """Return a client that keeps its connections; the environment's proxies are not used."""
     return httpx.AsyncClient(
-        base_url=base_url, timeout=TIMEOUT, limits=LIMITS, http2=True, trust_env=False
+        base_url=base_url,
+        timeout=TIMEOUT,
+        limits=LIMITS,
+        http2=True,
+        trust_env=False,
+        event_hooks={"request": [asked], "response": [answered]},
     )
 
 
@@ -86,15 +105,30 @@ class Connection:
 
     Args:
         http: a pooled client with the base URL.
+        gate: what every request passes.
+        scope: the account's id, or what else is asked for.
         keys: sign every request; None for what is public.
+        is_urgent: an exit hangs on what is read here.
 
     Attributes:
         unreadable: answers that could not be understood so far.
     """
 
-    def __init__(self, http: httpx.AsyncClient, keys: ApiKeys | None = None) -> None:
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        gate: Gate,
+        scope: str,
+        keys: ApiKeys | None = None,
+        *,
+        is_urgent: bool = False,
+    ) -> None:
         self._http = http
+        self._gate = gate
+        self._scope = scope
         self._keys = keys
+        self._is_urgent = is_urgent
+        self._random = SystemRandom()
         self.unreadable = 0
 
     async def read(self, path: str, parsed: Callable[[object], T], query: Query | None = None) -> T:
@@ -139,21 +173,73 @@ class Connection:
     async def request(
         self, method: str, path: str, *, query: Query | None = None, json: object = None
     ) -> object:
-        """Return the JSON of one answer; the errors are those of `read`."""
+        """Return the JSON of one answer; the errors are those of `read`.
+
+        A read that got no proper answer is made again a little later, while there is time.
+        """
         body = None if json is None else dumps(json, separators=(",", ":"))
+        until = asyncio.get_running_loop().time() + WHOLE_SECONDS
+        call = self._call(method, path)
+        while True:
+            try:
+                return await self._try(call, path, query, body, until)
+            except UnavailableError as error:
+                pause = self._random.uniform(0.5, 1) * FIRST_PAUSE_SECONDS * 2**call.retry
+                is_late = asyncio.get_running_loop().time() + pause >= until
+                may_help = method == "GET" and not isinstance(error, RequestRefusedError)
+                if not may_help or is_late or call.retry >= MOST_RETRIES:
+                    raise
+                log.info("exchange.retry", extra={"endpoint": call.endpoint, "why": str(error)})
+            await asyncio.sleep(pause)
+            call = replace(call, retry=call.retry + 1)
+
+    def _call(self, method: str, path: str) -> Call:
+        """Return what the gate is told of a request."""
+        is_cancel = method == "DELETE"
+        return Call(
+            scope=self._scope,
+            group=CallGroup.CANCELS if is_cancel else CallGroup.READS,
+            endpoint=f"{method} {VARYING.sub('/{id}', path)}",
+            is_signed=self._keys is not None,
+            is_urgent=is_cancel or self._is_urgent,
+        )
+
+    async def _try(
+        self, call: Call, path: str, query: Query | None, body: str | None, until: float
+    ) -> object:
+        """Make a request once."""
+        async with self._gate.passing(call, until) as passage:
+            response = await self._answer(passage, path, query, body, until)
+            words = "" if response.is_success else _words(response)
+            status = response.status_code
+            passage.conclude(failing=is_failing(status, words), words=f"HTTP {status}: {words}")
+            if not response.is_success:
+                raise failure(response, f"{call.endpoint}: {words}")
+            try:
+                return wire.decoded(response.content or b"null")
+            except InvalidInputError as error:
+                passage.conclude(failing=True, words=f"not JSON: {error}")
+                self.note_unreadable(path, error)
+                raise UnavailableError(f"{path}: {error}") from error
+
+    async def _answer(
+        self, passage: Passage, path: str, query: Query | None, body: str | None, until: float
+    ) -> httpx.Response:
+        """Return whatever the exchange answers."""
+        method = passage.call.endpoint.partition(" ")[0]
         headers = {} if body is None else {"Content-Type": "application/json"}
         if self._keys is not None:
             headers |= self._keys.headers(method, path, body)
+        latest = min(until, asyncio.get_running_loop().time() + TRY_SECONDS)
         try:
-            async with asyncio.timeout(WHOLE_SECONDS):
-                response = await self._http.request(
+            async with asyncio.timeout_at(latest):
+                return await self._http.request(
                     method, path, params=query, content=body, headers=headers
                 )
         except (httpx.HTTPError, TimeoutError) as error:
-            raise UnavailableError(f"{method} {path}: {type(error).__name__} {error}") from error
-        if not response.is_success:
-            raise failure(response, f"{method} {path}: {_words(response)}")
-        return self.understood(path, wire.decoded, response.content or b"null")
+            words = f"{method} {path}: {type(error).__name__} {error}"
+            passage.conclude(failing=True, words=words)
+            raise UnavailableError(words) from error
 
     def understood(self, what: str, parsed: Callable[[Raw], T], raw: Raw) -> T:
         """Return what `parsed` makes of `raw`; what it cannot read is logged, counted, raised."""

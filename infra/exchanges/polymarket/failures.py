@@ -1,5 +1,7 @@
 """What a failed request means for the engine: the one map from the exchange's answers."""
 
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Final
 
@@ -12,7 +14,9 @@ from polymarket.errors import (
 from polymarket.models.clob import RejectedOrder
 
 from domain.answer import Answer, Submission
+from domain.breaker import PROBE_EVERY
 from domain.errors import AccessError, BusyError, HoldfastError, UnavailableError
+from infra.clock import utc_now
 
 # The connection never came about, so not one byte of the request left this machine.
 NOTHING_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -21,8 +25,13 @@ BUSY: Final = frozenset({425, 429, 503})  # the exchange did not process the req
 NO_ACCESS: Final = frozenset({401, 403})
 IN_DOUBT: Final = frozenset({408, 499})  # given up half way, on the exchange's side
 REFUSED: Final = range(400, 500)
+TOO_MANY: Final = 429
+SERVER_FAULT: Final = 500
 NOT_FOUND: Final = 404
 RETRY_AFTER_SECONDS: Final = 1.0  # where the exchange does not say
+MOST_SECONDS: Final = 3_600.0  # whatever it says
+BARRED: Final = "no access"
+ACCESS_SECONDS: Final = PROBE_EVERY.total_seconds()  # an operator has to act first
 
 # Words that do not tell whether the order exists, whatever the status they come with.
 DOUBTFUL: Final = (
@@ -65,6 +74,23 @@ def submission(error: Exception) -> Submission:
     return Submission(answer=Answer.UNKNOWN, words=f"{type(cause).__name__}: {error}")
 
 
+def held_back(error: BusyError | AccessError) -> Submission:
+    """Return what a send that we never made came to: certainly nothing."""
+    if isinstance(error, AccessError):
+        words = f"{BARRED}: {error}"
+        return Submission(
+            answer=Answer.REJECTED, words=words, retry_after_seconds=error.retry_after_seconds
+        )
+    return _busy(str(error), error.retry_after_seconds)
+
+
+def kept_trying(barred: Submission) -> Submission:
+    """Return an exit that the exchange bars as one to be tried again: nobody else will sell."""
+    if barred.answer is not Answer.REJECTED or not barred.words.startswith(BARRED):
+        return barred
+    return _busy(barred.words, barred.retry_after_seconds or ACCESS_SECONDS)
+
+
 def refused_in_answer(refused: RejectedOrder) -> Submission:
     """Return what an answer of status 200 that refuses the order came to."""
     if refused.code == "unmatched" or refused.message == WORDLESS:
@@ -80,7 +106,7 @@ def _refusal(error: RequestRejectedError) -> Submission:
     if status in BUSY:
         return _busy(words, error.retry_after)
     if status in NO_ACCESS:
-        return Submission(answer=Answer.REJECTED, words=f"no access ({status}): {words}")
+        return Submission(answer=Answer.REJECTED, words=f"{BARRED} ({status}): {words}")
     if status in IN_DOUBT or status not in REFUSED:
         return Submission(answer=Answer.UNKNOWN, words=f"HTTP {status}: {words}")
     return _by_words(words)
@@ -110,16 +136,38 @@ def failure(response: httpx.Response, words: str) -> HoldfastError:
     if status in NO_ACCESS:
         return AccessError(said)
     if status in BUSY:
-        return BusyError(said, _retry_after(response))
+        return BusyError(said, retry_after_of(response.headers))
     if status in REFUSED and status not in IN_DOUBT:
         return RequestRefusedError(status, said)
     return UnavailableError(said)
 
 
-def _retry_after(response: httpx.Response) -> float:
-    """Return the seconds the exchange asks us to wait; a date counts as the default."""
+def retry_after_of(headers: Mapping[str, str]) -> float:
+    """Return the seconds the exchange asks us to wait, told as such or as a date."""
+    told = headers.get("Retry-After", "").strip()
     try:
-        seconds = float(response.headers.get("Retry-After", ""))
+        seconds = float(told)
     except ValueError:
+        seconds = _until(told)
+    if not isfinite(seconds) or seconds < 0:
         return RETRY_AFTER_SECONDS
-    return seconds if isfinite(seconds) and seconds >= 0 else RETRY_AFTER_SECONDS
+    return min(seconds, MOST_SECONDS)
+
+
+def _until(date: str) -> float:
+    """Return the seconds until a date as HTTP writes it; the default where it is none."""
+    try:
+        return max((parsedate_to_datetime(date) - utc_now()).total_seconds(), 0.0)
+    except (ValueError, TypeError):  # no date, or one without a time zone
+        return RETRY_AFTER_SECONDS
+
+
+def is_failing(status: int, words: str) -> bool:
+    """Tell whether an answer, or none (0), speaks against the exchange or the way to it.
+
+    A refusal does not, and neither does a server that says which mode it is in: it is at work.
+    """
+    if 0 < status < SERVER_FAULT:
+        return status in IN_DOUBT
+    said = words.casefold()
+    return not any(mode in said for mode in NOT_NOW)
