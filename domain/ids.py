@@ -49,3 +49,8 @@ def signal_workflow_id(of_signal_id: str) -> str:
 def position_workflow_id(account_id: str, token_id: str) -> str:
     """Return the id of the one writer of this position's exits."""
     return f"position-{account_id}-{token_id}"
+
+
+def guardian_workflow_id(account_id: str) -> str:
+    """Return the id of the one workflow that watches over an account."""
+    return f"guardian-{account_id}"

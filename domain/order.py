@@ -31,6 +31,9 @@ class TimeInForce(StrEnum):
     FAK = "FAK"
 
 
+RESTING: Final = frozenset({TimeInForce.GTC, TimeInForce.GTD})  # these may stay on the book
+
+
 class OrderType(StrEnum):
     """Why the order exists, in the words traders use."""
 
@@ -200,7 +203,7 @@ class Order:
     @property
     def may_rest(self) -> bool:
         """It may stay on the book; the others are over at once, and what they leave is dead."""
-        return self.time_in_force in {TimeInForce.GTC, TimeInForce.GTD}
+        return self.time_in_force in RESTING
 
     @property
     def is_in_doubt(self) -> bool:

@@ -3,7 +3,7 @@
 Every method may raise UnavailableError; what else it raises is said where it is declared.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,9 +11,10 @@ from typing import Protocol
 
 from domain.answer import Submission
 from domain.fill import Fill, FillStatus, SeenBy
+from domain.halt import Standing
 from domain.market import Book, Market
 from domain.order import Order, OrderEvent, Sighting
-from domain.risk import Limits
+from domain.risk import AccountState, Limits
 from domain.signal import CancelRequest, OrderRequest, PositionTask, SignalStatus
 from domain.sizing import Denied, Funds, Terms
 
@@ -89,6 +90,10 @@ class Exchange(Protocol):
 
     async def cancel(self, order_hash: str) -> Cancelled:
         """Cancel one order; the answer is a hint, a look is the proof."""
+        ...
+
+    async def cancel_all(self) -> None:
+        """Cancel every order of the account; the answer is a hint, an empty list is the proof."""
         ...
 
     async def collateral_usd(self) -> Decimal:
@@ -198,6 +203,10 @@ class OrderStore(Protocol):
         """Return an order of ours."""
         ...
 
+    async def open_orders(self, account_id: str) -> list[Order]:
+        """Return every order of an account that may still match, or may yet turn up."""
+        ...
+
     async def funds(self, account_id: str, token_id: str, collateral_usd: Decimal) -> Funds:
         """Return what is left of `collateral_usd` and of the shares held, all promises kept."""
         ...
@@ -283,6 +292,26 @@ class SignalStore(Protocol):
 
     async def settle(self, signal_id: str, status: SignalStatus, reason: str | None) -> None:
         """Write a signal's outcome; an outcome once written stays, told again or not."""
+        ...
+
+
+class AccountStore(Protocol):
+    """Accounts, and the gate that every admission and every send reads."""
+
+    async def standing(self, account_id: str) -> Standing:
+        """Return whether the account may enter, why, and since when."""
+        ...
+
+    async def set_state(
+        self,
+        account_id: str,
+        to: AccountState,
+        *,
+        reason: str,
+        who: str | None = None,
+        only_from: Collection[AccountState] = tuple(AccountState),
+    ) -> AccountState:
+        """Move the account to `to` if it stands in one of `only_from`; return where it stands."""
         ...
 
 

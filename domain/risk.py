@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from domain.order import Side
+from domain.order import RESTING, Side
 from domain.sizing import Denied, Terms
 
 RECONCILING: Final = "account_reconciling"  # entries wait for it rather than fail
@@ -19,6 +19,9 @@ class AccountState(StrEnum):
     HALTING = "halting"
     HALTED = "halted"
     STOPPED = "stopped"
+
+
+HALTS: Final = frozenset({AccountState.HALTING, AccountState.HALTED, AccountState.STOPPED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,9 @@ def denied(asked: Terms, exposure: Exposure, limits: Limits) -> Denied | None:
 
 def _denied_sale(asked: Terms, exposure: Exposure) -> Denied | None:
     """Return a denial where the sale is of shares not held or already promised."""
+    if exposure.state in HALTS and asked.time_in_force in RESTING:
+        words = f"the account is {exposure.state}: it may leave at the market, nothing may rest"
+        return Denied(rule="account_state", words=words)
     if asked.size <= exposure.free_shares:
         return None
     words = f"{asked.size} shares asked, {exposure.free_shares} free to sell"

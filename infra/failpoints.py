@@ -32,6 +32,9 @@ NAMES = frozenset(
         "fill.before_tx",
         "fill.mid_tx",
         "fill.after_tx",
+        "kill.gate",
+        "kill.cancel",
+        "kill.confirm",
     }
 )
 

@@ -119,12 +119,17 @@ class ApiSettings(Section):
 
 
 class LimitSettings(Section):
-    """What an account may risk; the defaults suit a first, careful day."""
+    """What an account may risk; the defaults suit a first, careful day.
+
+    Attributes:
+        cooldown_seconds: how long an account that was killed may not be resumed, unless forced.
+    """
 
     max_order_notional_usd: Usd = Decimal(100)
     max_market_exposure_usd: Usd = Decimal(500)
     max_open_orders: Annotated[int, Field(gt=0)] = 50
     max_daily_loss_fraction: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.1")
+    cooldown_seconds: Annotated[int, Field(ge=0)] = 60
 
 
 class AccountSettings(Section):

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import timedelta
+from typing import Any
 
 from temporalio.client import (
     Client,
@@ -12,7 +13,8 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.errors import UnavailableError
-from domain.ids import position_workflow_id
+from domain.halt import Kill, Resume
+from domain.ids import guardian_workflow_id, position_workflow_id
 from domain.order import Order, Side
 from domain.signal import CancelRequest, OrderRequest, PositionTask, resumed
 
@@ -70,6 +72,30 @@ class TemporalWorkflows:
         except RPCError as error:
             raise UnavailableError(f"Temporal: {error.message}") from error
 
+    async def guard(self, account_id: str, wish: Kill | Resume | None = None) -> str:
+        """Have an account watched over, and its guardian told of a wish; return its id."""
+        told: dict[str, Any] = {}
+        if wish is not None:
+            name = "kill" if isinstance(wish, Kill) else "resume"
+            told = {"start_signal": name, "start_signal_args": [wish]}
+        workflow_id = guardian_workflow_id(account_id)
+        try:
+            await self._client.start_workflow(
+                "GuardAccount",
+                {"account_id": account_id},
+                id=workflow_id,
+                task_queue=TRADING_QUEUE,
+                task_timeout=TASK_TIMEOUT,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                static_summary=f"guardian of {account_id}",
+                rpc_timeout=RPC_TIMEOUT,
+                **told,
+            )
+        except (RPCError, RuntimeError) as error:  # the second: it was never reached so far
+            raise UnavailableError(f"Temporal: {error}") from error
+        return workflow_id
+
     async def cancel_order(self, workflow_id: str, request: CancelRequest) -> bool:
         """Ask an order's workflow to cancel it; False where it no longer runs or refuses."""
         try:
@@ -86,6 +112,8 @@ class TemporalWorkflows:
             raise UnavailableError(f"Temporal: {error.message}") from error
         except WorkflowUpdateRPCTimeoutOrCancelledError as error:
             raise UnavailableError("no worker took the cancel in time") from error
+        except RuntimeError as error:  # the server was never reached so far
+            raise UnavailableError(f"Temporal: {error}") from error
         return True
 
     async def order_changed(self, workflow_id: str, order_hash: str) -> None:

@@ -25,6 +25,7 @@ LONGEST_WAIT_SECONDS: Final = 86_400
 SCREEN: Final = "workers.cli_screen:show"
 DOCUMENT: Final = "workers.cli_read:write"
 ACTS: Final = "workers.cli_act"
+OPERATES: Final = "workers.cli_operate"
 ROLES: Final = "workers.cli_roles"
 INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
@@ -122,7 +123,17 @@ def _add_acts(verbs: Verbs) -> None:
     send.add_argument("--id", metavar="ID", help="the sender's own id: a repeat does nothing twice")
     cancel = _verb(verbs, "cancel", "cancel one order", f"{ACTS}:cancel")
     cancel.add_argument("order", metavar="ORDER", help="its hash, or enough of it to be the one")
-    for act in (send, cancel):
+    kill = _verb(verbs, "kill", "stop every account: no entries, nothing rests", f"{OPERATES}:kill")
+    kill.add_argument("--close-positions", action="store_true", help="sell what is held, too")
+    kill.add_argument("--reason", default="by hand", metavar="R", help="kept in the audit trail")
+    kill.add_argument(
+        "--direct",
+        action="store_true",
+        help="break glass: by this command alone, with Temporal or the API down",
+    )
+    resume = _verb(verbs, "resume", "let stopped accounts trade again", f"{OPERATES}:resume")
+    resume.add_argument("--force", action="store_true", help="before the cooldown is over")
+    for act in (send, cancel, kill, resume):
         act.add_argument(
             "--wait",
             type=_seconds,

@@ -58,7 +58,7 @@ def send(args: Namespace) -> int:
         if not answer.is_good:
             return _refused(args, answer)
         signal_id = str(answer.body["signal_id"])
-        row = _awaited(
+        row = awaited(
             args.wait,
             lambda: stack.api.find("signals", signal_id),
             lambda found: found["status"] in SIGNAL_EXITS,
@@ -67,7 +67,7 @@ def send(args: Namespace) -> int:
     told = row or {}
     detail = told.get("reason") or (None if status in SIGNAL_EXITS else _still(args, "signal"))
     outcome = Outcome(told.get("workflow_id"), status, detail)
-    return _concluded(args, outcome, SIGNAL_EXITS.get(status, NOT_KNOWN_YET), f"signal {signal_id}")
+    return concluded(args, outcome, SIGNAL_EXITS.get(status, NOT_KNOWN_YET), f"signal {signal_id}")
 
 
 def cancel(args: Namespace) -> int:
@@ -79,7 +79,7 @@ def cancel(args: Namespace) -> int:
         if not answer.is_good and answer.status != CONFLICT:
             raise refusal(answer, path)
         asked = cast("Row", answer.body) if answer.is_good else {}
-        row = _awaited(
+        row = awaited(
             args.wait if answer.is_good else 0,
             lambda: stack.api.find("orders", order_hash),
             lambda found: found["state"] in ORDER_OVER,
@@ -88,7 +88,43 @@ def cancel(args: Namespace) -> int:
     state = str(told.get("state") or asked.get("status") or "unknown")
     workflow_id = asked.get("workflow_id") or told.get("workflow_id")
     outcome = Outcome(workflow_id, state, _of_cancel(args, told, answer))
-    return _concluded(args, outcome, _cancel_exit(state, answer), f"order {order_hash}")
+    return concluded(args, outcome, _cancel_exit(state, answer), f"order {order_hash}")
+
+
+def awaited(
+    wait_seconds: float,
+    look: Callable[[], Row | None],
+    is_over: Callable[[Row], bool],
+) -> Row | None:
+    """Return the row once it is over, or as it is when the time is; None if it never showed.
+
+    An API that is away for a moment (a restart) is asked again.
+    """
+    deadline = monotonic_seconds() + wait_seconds
+    pause, row = FIRST_PAUSE_SECONDS, None
+    while True:
+        try:
+            row = look() or row
+        except UnreachableError:
+            if monotonic_seconds() >= deadline:
+                return row
+        left = deadline - monotonic_seconds()
+        if (row is not None and is_over(row)) or left <= 0:
+            return row
+        time.sleep(min(pause, left))
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+def concluded(args: Namespace, outcome: Outcome, exit_code: int, what: str) -> int:
+    """Say the outcome and return the exit code."""
+    if args.json:
+        write_document(asdict(outcome))
+        return exit_code
+    words = f"{what}: {outcome.status}" + (f" ({outcome.detail})" if outcome.detail else "")
+    line = words + (f"\nworkflow {outcome.workflow_id}" if outcome.workflow_id else "")
+    shown = "\n".join(printable(one) for one in line.splitlines())
+    (sys.stdout if exit_code in {0, NOT_KNOWN_YET} else sys.stderr).write(shown + "\n")
+    return exit_code
 
 
 def write_failure(words: str) -> None:
@@ -125,31 +161,7 @@ def _refused(args: Namespace, answer: Answer) -> int:
     status = "conflict" if answer.status == CONFLICT else "error"
     exit_code = WRONG_USE if answer.status == UNPROCESSABLE else FAILED
     detail = answer.words or f"the API answers {answer.status}"
-    return _concluded(args, Outcome(None, status, detail), exit_code, "the signal")
-
-
-def _awaited(
-    wait_seconds: float,
-    look: Callable[[], Row | None],
-    is_over: Callable[[Row], bool],
-) -> Row | None:
-    """Return the row once it is over, or as it is when the time is; None if it never showed.
-
-    An API that is away for a moment (a restart) is asked again.
-    """
-    deadline = monotonic_seconds() + wait_seconds
-    pause, row = FIRST_PAUSE_SECONDS, None
-    while True:
-        try:
-            row = look() or row
-        except UnreachableError:
-            if monotonic_seconds() >= deadline:
-                return row
-        left = deadline - monotonic_seconds()
-        if (row is not None and is_over(row)) or left <= 0:
-            return row
-        time.sleep(min(pause, left))
-        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+    return concluded(args, Outcome(None, status, detail), exit_code, "the signal")
 
 
 def _order_hash(stack: Stack, given: str) -> str:
@@ -182,15 +194,3 @@ def _of_cancel(args: Namespace, order: Row, answer: Answer) -> str | None:
 
 def _still(args: Namespace, what: str) -> str:
     return f"not known after {args.wait:g} s: `holdfast {what}s` shows the rest"
-
-
-def _concluded(args: Namespace, outcome: Outcome, exit_code: int, what: str) -> int:
-    """Say the outcome and return the exit code."""
-    if args.json:
-        write_document(asdict(outcome))
-        return exit_code
-    words = f"{what}: {outcome.status}" + (f" ({outcome.detail})" if outcome.detail else "")
-    line = words + (f"\nworkflow {outcome.workflow_id}" if outcome.workflow_id else "")
-    shown = "\n".join(printable(one) for one in line.splitlines())
-    (sys.stdout if exit_code in {0, NOT_KNOWN_YET} else sys.stderr).write(shown + "\n")
-    return exit_code

@@ -65,7 +65,7 @@ def paper_serve(args: Namespace) -> int:
 
 def api(_: Namespace) -> int:
     """Serve the HTTP API."""
-    cast("Callable[[Settings], None]", pkgutil.resolve_name(API))(_settings(with_secrets=False))
+    cast("Callable[[Settings], None]", pkgutil.resolve_name(API))(own_settings(with_secrets=False))
     return 0
 
 
@@ -82,7 +82,7 @@ def streams(_: Namespace) -> int:
 def config_check(args: Namespace) -> int:
     """Say whether the configuration is complete and free of unknown keys."""
     try:
-        _settings(with_secrets=True)
+        own_settings(with_secrets=True)
     except SettingsError as error:
         if args.json:
             write_document({"status": "failed", "detail": str(error)})
@@ -97,7 +97,7 @@ def config_check(args: Namespace) -> int:
 
 def config_show(args: Namespace) -> int:
     """Show what holds, secrets masked."""
-    shown = redacted(_settings(with_secrets=True))
+    shown = redacted(own_settings(with_secrets=True))
     if args.json:
         write_document(shown)
     else:
@@ -111,7 +111,7 @@ def migrate(args: Namespace) -> int:
 
     from infra.store.migrate import migrate as upgrade  # noqa: PLC0415
 
-    settings = _settings(with_secrets=False)
+    settings = own_settings(with_secrets=False)
     try:
         upgrade(settings.database_url.get_secret_value())
     except OperationalError as error:
@@ -126,7 +126,7 @@ def migrate(args: Namespace) -> int:
 
 def _work(entry: str, role: str, *, with_secrets: bool) -> int:
     """Run a worker until it is told to stop."""
-    settings = _settings(with_secrets=with_secrets)
+    settings = own_settings(with_secrets=with_secrets)
     configure_logging(settings.log_format, role)
     run = cast("Callable[[Settings], Coroutine[Any, Any, None]]", pkgutil.resolve_name(entry))
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -143,7 +143,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _settings(*, with_secrets: bool) -> Settings:
+def own_settings(*, with_secrets: bool) -> Settings:
     """Return the configuration; where the environment is silent, the running stack's own."""
     known = {CONFIG_VARIABLE, SECRETS_VARIABLE}
     told = [one for one in os.environ if one.startswith(PREFIX)]

@@ -53,6 +53,7 @@ PAPER_LIMITS: Final = {
     "max_order_notional_usd": "6000",
     "max_market_exposure_usd": "6000",
     "max_open_orders": 500,
+    "cooldown_seconds": 0,  # whoever tries the kill switch wants to go on afterwards
 }
 
 

@@ -16,7 +16,11 @@ from workers.process import connected, serve_queue
 from workers.wiring import (
     Parts,
     assemble,
+<<<<<<< HEAD
     keep_gate,
+=======
+    guard_activities,
+>>>>>>> 873a120 (Stop an account by signal, route or command: the gate first, then an empty exchange)
     order_activities,
     signal_activities,
     trading_activities,
@@ -27,6 +31,7 @@ log = logging.getLogger(__name__)
 
 OPENING_SECONDS: Final = 5.0  # usually enough to open the accounts before the first signal comes
 RETRY_SECONDS: Final = 1.0
+GUARD_SECONDS: Final = 10.0  # how long an account may be without the guardian somebody ended
 
 
 async def run_trading(settings: Settings) -> None:
@@ -49,10 +54,17 @@ async def run_trading(settings: Settings) -> None:
     keeping = await keep_gate(parts)
     opening = asyncio.create_task(_open_accounts(parts))
     await asyncio.wait({opening}, timeout=OPENING_SECONDS)
-    activities = trading_activities(order_activities(parts), signal_activities(parts))
+    guarding = asyncio.create_task(_keep_guarded(parts))
+    activities = trading_activities(
+        order_activities(parts), signal_activities(parts), guard_activities(parts)
+    )
     await serve_queue(client, TRADING, activities)
     opening.cancel()
+<<<<<<< HEAD
     keeping.cancel()
+=======
+    guarding.cancel()
+>>>>>>> 873a120 (Stop an account by signal, route or command: the gate first, then an empty exchange)
 
 
 def _check(settings: Settings) -> None:
@@ -97,6 +109,19 @@ async def _open_account(parts: Parts, account_id: str) -> None:
         reason="caught up with the exchange",
         only_from=(AccountState.RECONCILING,),
     )
+
+
+async def _keep_guarded(parts: Parts) -> None:
+    """Start every account's guardian, again if somebody ended it."""
+    while True:
+        for account_id in parts.accounts:
+            await _until_done(partial(_guard, parts, account_id), "guardian.not_started")
+        await asyncio.sleep(GUARD_SECONDS)
+
+
+async def _guard(parts: Parts, account_id: str) -> None:
+    """Start one guardian; one that runs is left alone."""
+    await parts.workflows.guard(account_id)
 
 
 async def _until_done(act: Callable[[], Awaitable[None]], event: str) -> None:

@@ -6,11 +6,13 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
+from activities.guard import GuardActivities
 from activities.orders import Desk, OrderActivities
 from activities.signals import SignalActivities
 from activities.streams import Feed, StreamActivities
@@ -108,6 +110,7 @@ def assemble(settings: Settings, client: Client, role: str) -> Parts:
     )
 
 
+<<<<<<< HEAD
 async def keep_gate(parts: Parts) -> asyncio.Task[None]:
     """Learn which calls are held back before the first is made, and keep learning."""
     try:
@@ -134,16 +137,28 @@ def halting(rows: Accounts) -> Barred:
             log.exception("account.not_halted", extra={"account": account_id})
 
     return halt
+=======
+def _desks(parts: Parts) -> dict[str, Desk]:
+    """Return what each account's orders need."""
+    limits = {name: account.limits for name, account in parts.settings.accounts.items()}
+    return {
+        name: Desk(exchange=account, limits=_limits(limits[name]))
+        for name, account in parts.accounts.items()
+    }
+>>>>>>> 873a120 (Stop an account by signal, route or command: the gate first, then an empty exchange)
 
 
 def order_activities(parts: Parts) -> OrderActivities:
     """Return the activities of an order's life."""
-    limits = {name: account.limits for name, account in parts.settings.accounts.items()}
     return OrderActivities(
+<<<<<<< HEAD
         desks={
             name: Desk(exchange=account, exits=account.for_exits(), limits=_limits(limits[name]))
             for name, account in parts.accounts.items()
         },
+=======
+        desks=_desks(parts),
+>>>>>>> 873a120 (Stop an account by signal, route or command: the gate first, then an empty exchange)
         orders=parts.orders,
         fills=parts.fills,
         markets=parts.markets,
@@ -160,8 +175,25 @@ def signal_activities(parts: Parts) -> SignalActivities:
     )
 
 
+def guard_activities(parts: Parts) -> GuardActivities:
+    """Return the activities of a guardian."""
+    return GuardActivities(
+        desks=_desks(parts),
+        cooldowns={
+            name: timedelta(seconds=account.limits.cooldown_seconds)
+            for name, account in parts.settings.accounts.items()
+        },
+        accounts=parts.rows,
+        orders=parts.orders,
+        fills=parts.fills,
+        workflows=parts.workflows,
+        clock=utc_now,
+        failpoint=parts.failpoint,
+    )
+
+
 def trading_activities(
-    orders: OrderActivities, signals: SignalActivities
+    orders: OrderActivities, signals: SignalActivities, guard: GuardActivities
 ) -> list[Callable[..., Any]]:
     """Return what the trading worker registers."""
     return [
@@ -175,6 +207,13 @@ def trading_activities(
         orders.settle_signal,
         signals.deliver_sales,
         signals.deliver_cancel,
+        guard.standing,
+        guard.close_gate,
+        guard.tell_orders,
+        guard.clear_exchange,
+        guard.confirm_halt,
+        guard.exit_positions,
+        guard.reopen,
     ]
 
 

@@ -7,12 +7,13 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from workflows.execute_signal import ExecuteSignal
 from workflows.follow_account import FollowAccount, RefreshMarkets
+from workflows.guard_account import GuardAccount
 from workflows.hold_position import HoldPosition
 from workflows.options import STREAMS, TRADING
 from workflows.work_order import WorkOrder
 
 WORKFLOWS: Final[Mapping[str, Sequence[type]]] = {
-    TRADING: (WorkOrder, HoldPosition, ExecuteSignal),
+    TRADING: (WorkOrder, HoldPosition, ExecuteSignal, GuardAccount),
     STREAMS: (FollowAccount, RefreshMarkets),
 }
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import col
 
 from domain.errors import InvariantError
+from domain.halt import Standing
 from domain.risk import AccountState
 from infra.store.database import rerun, transaction
 from infra.store.events import Event, announce, write
@@ -68,6 +69,7 @@ class Accounts:
             raise InvariantError(f"there is no account {account_id}")
         return AccountState(state)
 
+<<<<<<< HEAD
     async def regained_access(self, account_id: str) -> AccountState:
         """End a halt that was for refused keys and for nothing else; return where it stands."""
         reason = col(Table.state_reason)
@@ -82,6 +84,22 @@ class Accounts:
             reason="the exchange takes the keys again",
             only_from=(AccountState.HALTED,),
         )
+=======
+    async def standing(self, account_id: str) -> Standing:
+        """Return whether the account may enter, why, and since when.
+
+        Raises:
+            InvariantError: no such account.
+        """
+        about = col(Table.state), col(Table.state_reason), col(Table.state_changed_at)
+        query = select(*about).where(col(Table.id) == account_id)
+        async with transaction(self.engine) as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            raise InvariantError(f"there is no account {account_id}")
+        state, reason, since = row
+        return Standing(state=AccountState(state), reason=reason, since=since)
+>>>>>>> 873a120 (Stop an account by signal, route or command: the gate first, then an empty exchange)
 
     @rerun
     async def set_state(

@@ -7,16 +7,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import case, exists, func, or_, select, update
+from sqlalchemy import and_, case, exists, func, not_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import col
 
 from domain.answer import Answer, Submission, answered
 from domain.errors import InvariantError
-from domain.order import SENDABLE, Order, OrderEvent, OrderState, Side, Sighting, seen
+from domain.order import RESTING, SENDABLE, Order, OrderEvent, OrderState, Side, Sighting, seen
 from domain.ports import SendPermit
-from domain.risk import AccountState, Exposure, Limits, denied
+from domain.risk import HALTS, AccountState, Exposure, Limits, denied
 from domain.sizing import Denied, Funds, Terms
 from infra.store import tables
 from infra.store.database import rerun, retried, transaction
@@ -60,6 +60,14 @@ class Orders:
         """Return an order of ours."""
         async with transaction(self.engine) as connection:
             return await by_hash(connection, order_hash)
+
+    async def open_orders(self, account_id: str) -> list[Order]:
+        """Return every order of an account that may still match, or may yet turn up."""
+        mine = col(tables.Orders.account_id) == account_id
+        query = select(tables.Orders).where(mine, col(tables.Orders.state).in_(tables.OPEN_STATES))
+        async with transaction(self.engine) as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return [read(Order, row) for row in rows]
 
     async def funds(self, account_id: str, token_id: str, collateral_usd: Decimal) -> Funds:
         """Return what is left of `collateral_usd` and of the shares held, all promises kept.
@@ -248,15 +256,17 @@ def _counted_send(order_hash: str, now: datetime) -> Any:
     row = tables.Orders
     state, account_id = col(row.state), col(row.account_id)
     account = tables.Accounts
-    may_enter = exists().where(
-        col(account.id) == account_id, col(account.state) == AccountState.RUNNING.value
-    )
+    mine, standing = col(account.id) == account_id, col(account.state)
+    may_enter = exists().where(mine, standing == AccountState.RUNNING.value)
+    is_halted = exists().where(mine, standing.in_([each.value for each in HALTS]))
+    rests = col(row.time_in_force).in_([each.value for each in RESTING])
+    may_leave = and_(col(row.side) == Side.SELL.value, not_(and_(rests, is_halted)))
     return (
         update(row)
         .where(col(row.order_hash) == order_hash)
         .where(state.in_([each.value for each in SENDABLE]))
         .where(col(row.signed_order).is_not(None))
-        .where(or_(col(row.side) == Side.SELL.value, may_enter))
+        .where(or_(may_leave, may_enter))
         .values(
             state=case((state == OrderState.NEW.value, OrderState.SENT.value), else_=state),
             attempts=col(row.attempts) + 1,
@@ -272,10 +282,13 @@ async def _why_not(connection: AsyncConnection, order_hash: str) -> str:
     order = await locked_order(connection, order_hash)
     if order.state not in SENDABLE:
         return f"the order is {order.state}"
-    if order.side is Side.SELL:
-        return "the order was not signed here"
     found = select(col(tables.Accounts.state)).where(col(tables.Accounts.id) == order.account_id)
-    return f"the account is {(await connection.execute(found)).scalar_one()}: no entries"
+    state = AccountState((await connection.execute(found)).scalar_one())
+    if order.side is Side.BUY:
+        return f"the account is {state}: no entries"
+    if order.may_rest and state in HALTS:
+        return f"the account is {state}: nothing may rest"
+    return "the order was not signed here"
 
 
 def _sent(order: Order) -> Detail:

@@ -36,6 +36,8 @@ class SmallApi:
     looks: dict[str, list[Row]] = field(default_factory=dict[str, list[Row]])
     hook: tuple[int, Any] = (202, {"signal_id": "ab" * 10, "status": "received"})
     cancel: tuple[int, Any] = (202, {"workflow_id": "order-x-0", "status": "accepted"})
+    operate: tuple[int, Any] = (202, {"workflow_id": "guardian-main", "status": "accepted"})
+    becomes: Row = field(default_factory=dict[str, Any])  # what operating makes of each account
     ready: tuple[int, Any] = (200, {"status": "ready", "parts": {"database": "ok"}})
     posted: list[Row] = field(default_factory=list[Row])
     paths: list[str] = field(default_factory=list[str])
@@ -49,6 +51,7 @@ class SmallApi:
             routes=[
                 Route(f"{v1}/webhooks/tradingview", self._hook, methods=["POST"]),
                 Route(f"{v1}/orders/{{order_hash}}/cancel", self._cancel, methods=["POST"]),
+                Route(f"{v1}/accounts/{{account}}/{{verb}}", self._operate, methods=["POST"]),
                 Route(f"{v1}/why/{{identity}}", self._why),
                 Route(f"{v1}/{{name}}", self._listed),
                 Route(f"{v1}/{{kind}}/{{identity}}", self._one),
@@ -66,6 +69,14 @@ class SmallApi:
     async def _cancel(self, request: Request) -> Response:
         self.paths.append(request.url.path)
         status, body = self.cancel
+        return JSONResponse(body, status)
+
+    async def _operate(self, request: Request) -> Response:
+        self.paths.append(request.url.path)
+        self.posted.append(json.loads(await request.body()))
+        status, body = self.operate
+        if status < 400 and self.becomes:
+            self.rows["accounts"] = [row | self.becomes for row in self.rows["accounts"]]
         return JSONResponse(body, status)
 
     async def _why(self, request: Request) -> Response:

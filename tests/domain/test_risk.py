@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from domain.order import Side, TimeInForce
-from domain.risk import RECONCILING, AccountState, Exposure, Limits, denied
+from domain.risk import HALTS, RECONCILING, AccountState, Exposure, Limits, denied
 from domain.sizing import Denied, Terms
 
 LIMITS = Limits(
@@ -52,6 +52,17 @@ def test_only_a_running_account_may_enter_and_every_account_may_leave(state: Acc
     rule = RECONCILING if is_waiting else "account_state"
     assert _rule(denied(_terms("10"), exposure, LIMITS)) == rule
     assert denied(_terms("10", Side.SELL), exposure, LIMITS) is None
+
+
+@pytest.mark.parametrize("state", sorted(HALTS))
+def test_a_halted_account_may_leave_at_the_market_and_rests_nothing(state: AccountState) -> None:
+    exposure = replace(CALM, state=state, free_shares=Decimal(10))
+    sale = _terms("10", Side.SELL)
+    assert denied(sale, exposure, LIMITS) is None
+    resting = replace(sale, time_in_force=TimeInForce.GTC)
+    assert _rule(denied(resting, exposure, LIMITS)) == "account_state"
+    calm = replace(exposure, state=AccountState.RUNNING)
+    assert denied(resting, calm, LIMITS) is None
 
 
 def test_no_more_is_sold_than_is_free() -> None:

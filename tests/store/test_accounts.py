@@ -63,3 +63,13 @@ async def test_an_unknown_account_is_a_bug(accounts: Accounts) -> None:
         await accounts.state("nobody")
     with pytest.raises(InvariantError):
         await accounts.set_state("nobody", AccountState.HALTED, reason="kill")
+
+
+async def test_a_standing_says_since_when_and_why(accounts: Accounts) -> None:
+    before = await accounts.standing(ACCOUNT)
+    await accounts.set_state(ACCOUNT, AccountState.HALTED, reason="too hot", who="ann")
+    after = await accounts.standing(ACCOUNT)
+    assert (after.state, after.reason) == (AccountState.HALTED, "too hot")
+    assert after.since > before.since
+    with pytest.raises(InvariantError):
+        await accounts.standing("nobody")

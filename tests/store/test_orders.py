@@ -9,8 +9,8 @@ import pytest
 from domain.answer import Answer, Submission
 from domain.errors import InvariantError
 from domain.fill import FillStatus, SeenBy
-from domain.order import SENDABLE, Order, OrderEvent, OrderState, Side, Sighting
-from domain.risk import AccountState, Limits
+from domain.order import SENDABLE, Order, OrderEvent, OrderState, Side, Sighting, TimeInForce
+from domain.risk import HALTS, AccountState, Limits
 from domain.sizing import Denied
 from infra.failpoints import from_environment
 from infra.store.accounts import Accounts
@@ -212,18 +212,47 @@ async def test_only_orders_that_may_still_be_sent_are(orders: Orders, state: S) 
         assert after == before
 
 
-@pytest.mark.parametrize("side", list(Side))
-async def test_a_halt_stops_entries_and_never_exits(
-    orders: Orders, accounts: Accounts, fills: Fills, side: Side
+@pytest.mark.parametrize("state", sorted(HALTS))
+@pytest.mark.parametrize(
+    ("side", "rests", "refusal"),
+    [
+        (Side.BUY, TimeInForce.GTC, "no entries"),
+        (Side.BUY, TimeInForce.FAK, "no entries"),
+        (Side.SELL, TimeInForce.GTC, "nothing may rest"),
+        (Side.SELL, TimeInForce.FAK, None),
+    ],
+)
+async def test_a_halt_stops_entries_and_what_would_rest_and_never_exits(  # noqa: PLR0913, PLR0917
+    orders: Orders,
+    accounts: Accounts,
+    fills: Fills,
+    state: AccountState,
+    side: Side,
+    rests: TimeInForce,
+    refusal: str | None,
 ) -> None:
     bought = a_fill("t0", an_order("0"), size=Decimal(10), status=FillStatus.CONFIRMED)
     await fills.record(bought, SeenBy.POLL, NOW)
-    await _admitted(orders, an_order("1", side=side))
-    await accounts.set_state(ACCOUNT, AccountState.HALTED, reason="kill")
+    await _admitted(orders, an_order("1", side=side, time_in_force=rests))
+    await accounts.set_state(ACCOUNT, state, reason="kill")
     permit = await orders.begin_send("0x1", NOW)
-    assert (permit.payload is not None) == (side is Side.SELL)
-    if side is Side.BUY:
-        assert permit.refusal == "the account is halted: no entries"
+    assert (permit.payload is None) == (refusal is not None)
+    if refusal is not None:
+        assert permit.refusal == f"the account is {state}: {refusal}"
+
+
+async def test_open_orders_are_those_that_may_match_or_turn_up(orders: Orders) -> None:
+    for name in ("1", "2", "3"):
+        await _admitted(orders, an_order(name))
+    await _put(orders, "0x2", S.UNKNOWN)
+    await _put(orders, "0x3", S.CANCELLED)
+    await _admitted(orders, an_order("4"))
+    assert {order.order_hash for order in await orders.open_orders(ACCOUNT)} == {
+        "0x1",
+        "0x2",
+        "0x4",
+    }
+    assert await orders.open_orders("another") == []
 
 
 async def test_an_order_nobody_prepared_cannot_be_sent(orders: Orders) -> None:

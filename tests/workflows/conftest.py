@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.failures import FailureTranslator
+from activities.guard import GuardActivities
 from activities.orders import Desk, OrderActivities, Outcome
 from activities.signals import SignalActivities
 from domain.ids import digest, signal_workflow_id
@@ -26,6 +28,7 @@ from domain.signal import OrderRequest, PositionTask, SignalTask
 from tests.workflows.memory import LIMITS, Calls, Ledger, ServerClock, Venue, no_failpoint
 from workers.wiring import trading_activities
 from workflows.execute_signal import ExecuteSignal
+from workflows.guard_account import GuardAccount, GuardianTask
 from workflows.hold_position import HoldPosition
 from workflows.options import TRADING
 from workflows.registry import RUNNER, WORKFLOWS
@@ -93,6 +96,17 @@ class Engine:
         self.begun.append(handle.id)
         return handle
 
+    async def guard(self) -> WorkflowHandle[GuardAccount, None]:
+        """Start the account's guardian."""
+        handle = await self.client.start_workflow(
+            GuardAccount.run,
+            GuardianTask(account_id="main"),
+            id=f"{self.queue}-guardian",
+            task_queue=self.queue,
+        )
+        self.begun.append(handle.id)
+        return handle
+
     async def end(self) -> None:
         """End what still runs: work without a worker would hold the server's time."""
         for workflow_id in self.begun:
@@ -136,12 +150,23 @@ def running(client: Client, queue: str, venue: Venue, ledger: Ledger, calls: Cal
         clock=venue.clock,
         failpoint=no_failpoint,
     )
+    guard = GuardActivities(
+        desks={"main": Desk(exchange=venue, limits=LIMITS)},
+        cooldowns={"main": timedelta(seconds=60)},
+        accounts=ledger,
+        orders=ledger,
+        fills=ledger,
+        workflows=calls,
+        clock=venue.clock,
+        failpoint=no_failpoint,
+    )
+    ledger.now = venue.clock
     signals = SignalActivities(orders=ledger, fills=ledger, markets=ledger, workflows=calls)
     return Worker(
         client,
         task_queue=queue,
         workflows=WORKFLOWS[TRADING],
         workflow_runner=RUNNER,
-        activities=trading_activities(orders, signals),
+        activities=trading_activities(orders, signals, guard),
         interceptors=[FailureTranslator()],
     )

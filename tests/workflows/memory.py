@@ -6,7 +6,7 @@ for a book. The clock is the server's, read whenever the exchange is asked somet
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ from typing import Any
 from domain.answer import Answer, Submission, answered
 from domain.errors import InvariantError
 from domain.fill import FeeAsset, Fill, FillStatus, SeenBy
+from domain.halt import Standing
 from domain.ids import digest
 from domain.market import Book, Level, Market, Token
 from domain.order import (
@@ -37,7 +38,7 @@ from domain.ports import (
     SignedOrder,
     UnsettledTrade,
 )
-from domain.risk import Limits
+from domain.risk import HALTS, AccountState, Limits
 from domain.signal import (
     CancelRequest,
     OrderRequest,
@@ -73,6 +74,9 @@ LIMITS = Limits(
 )
 
 
+RUNNING = Standing(state=AccountState.RUNNING, reason=None, since=datetime(2026, 1, 1, tzinfo=UTC))
+
+
 @dataclass
 class ServerClock:
     """The test server's time, as last read."""
@@ -101,6 +105,8 @@ class Venue:
         when_absent: what happens at each look that does not find it, in order.
         at_cancel: what happens once a cancel has been answered.
         is_blind: asked for one order, it knows none; its list is right.
+        stubborn_sweeps: how many times "cancel all" will be answered and do nothing.
+        after_sweep: what happens after each "cancel all" that did its work, in order.
     """
 
     clock: ServerClock
@@ -117,6 +123,9 @@ class Venue:
     when_absent: list[Happening] = field(default_factory=list["Happening"])
     at_cancel: Callable[[], None] | None = None
     is_blind: bool = False
+    sweeps: int = 0
+    stubborn_sweeps: int = 0
+    after_sweep: list[Callable[[], object]] = field(default_factory=list[Callable[[], object]])
     ask: Decimal = Decimal("0.50")
 
     async def sign(
@@ -219,6 +228,16 @@ class Venue:
             return Cancelled(is_cancelled=False, words="already canceled or matched")
         return Cancelled(is_cancelled=True)
 
+    async def cancel_all(self) -> None:
+        await self.clock.refresh()
+        self.sweeps += 1
+        if self.stubborn_sweeps > 0:
+            self.stubborn_sweeps -= 1
+            return
+        self.active.clear()
+        if self.after_sweep:
+            self.after_sweep.pop(0)()
+
     async def collateral_usd(self) -> Decimal:
         return Decimal(1000)
 
@@ -248,9 +267,12 @@ class Ledger:
         default_factory=dict[str, tuple[SignalStatus, str | None]]
     )
     history: list[OrderState] = field(default_factory=list[OrderState])
-    halted: bool = False
+    standing_now: Standing = RUNNING
     is_broken: bool = False
     broken_looks: int = 0
+    reads: int = 0  # of where the account stands
+    states: list[AccountState] = field(default_factory=list[AccountState])
+    now: Callable[[], datetime] = lambda: datetime(2026, 1, 1, tzinfo=UTC)
 
     async def find(self, name: str, outcome: str | None) -> tuple[Market, str]:
         if name in {YES, NO}:
@@ -268,6 +290,9 @@ class Ledger:
 
     async def by_hash(self, order_hash: str) -> Order | None:
         return self.rows.get(order_hash)
+
+    async def open_orders(self, account_id: str) -> list[Order]:
+        return [row for row in self.rows.values() if not row.is_over]
 
     async def funds(self, account_id: str, token_id: str, collateral_usd: Decimal) -> Funds:
         promised = sum(
@@ -299,8 +324,9 @@ class Ledger:
 
     async def begin_send(self, order_hash: str, now: datetime) -> SendPermit:
         row = self.rows[order_hash]
-        if self.halted and row.side is Side.BUY:
-            return SendPermit(payload=None, refusal="the account is halted")
+        state = self.standing_now.state
+        if state in HALTS and (row.side is Side.BUY or row.may_rest):
+            return SendPermit(payload=None, refusal=f"the account is {state}")
         if row.state in TERMINAL:
             return SendPermit(payload=None, refusal=f"it is {row.state}")
         sent = replace(row.after(OrderEvent.SEND), attempts=row.attempts + 1, last_sent_at=now)
@@ -351,6 +377,25 @@ class Ledger:
 
     async def settle(self, signal_id: str, status: SignalStatus, reason: str | None) -> None:
         self.settled.setdefault(signal_id, (status, reason))
+
+    async def standing(self, account_id: str) -> Standing:
+        self.reads += 1
+        return self.standing_now
+
+    async def set_state(
+        self,
+        account_id: str,
+        to: AccountState,
+        *,
+        reason: str,
+        who: str | None = None,
+        only_from: Collection[AccountState] = tuple(AccountState),
+    ) -> AccountState:
+        if self.standing_now.state not in only_from:
+            return self.standing_now.state
+        self.standing_now = Standing(state=to, reason=reason, since=self.now())
+        self.states.append(to)
+        return to
 
     def _keep(self, row: Order) -> Order:
         if not self.history or self.history[-1] is not row.state:

@@ -10,6 +10,7 @@ from temporalio.client import WorkflowHandle
 
 from domain.answer import Answer, Submission
 from domain.order import OrderState, OrderType, TimeInForce
+from domain.risk import AccountState
 from domain.signal import CancelRequest, SignalStatus
 from tests.workflows.conftest import Engine
 from tests.workflows.memory import NO, YES, Happening, a_wish
@@ -183,7 +184,7 @@ async def test_an_entry_that_waited_too_long_for_a_worker_expires(engine: Engine
 
 
 async def test_a_halted_account_sends_no_entry(engine: Engine) -> None:
-    engine.ledger.halted = True
+    await engine.ledger.set_state("main", AccountState.HALTED, reason="test")
 
     ended = await (await engine.work(a_wish())).result()
 

@@ -191,6 +191,10 @@ class PolymarketAccount:
             "cancel", lambda raw: parsing.cancelled(raw, order_hash), answer
         )
 
+    async def cancel_all(self) -> None:
+        """Cancel every order of the account; the answer is a hint, an empty list is the proof."""
+        await self._clob.request("DELETE", "/cancel-all")
+
     async def collateral_usd(self) -> Decimal:
         """Return the settled collateral of the account."""
         return await self._balance({"asset_type": "COLLATERAL"})
