@@ -16,11 +16,8 @@ from workers.process import connected, serve_queue
 from workers.wiring import (
     Parts,
     assemble,
-<<<<<<< HEAD
-    keep_gate,
-=======
     guard_activities,
->>>>>>> 873a120 (Stop an account by signal, route or command: the gate first, then an empty exchange)
+    keep_gate,
     order_activities,
     signal_activities,
     trading_activities,
@@ -60,11 +57,8 @@ async def run_trading(settings: Settings) -> None:
     )
     await serve_queue(client, TRADING, activities)
     opening.cancel()
-<<<<<<< HEAD
     keeping.cancel()
-=======
     guarding.cancel()
->>>>>>> 873a120 (Stop an account by signal, route or command: the gate first, then an empty exchange)
 
 
 def _check(settings: Settings) -> None:

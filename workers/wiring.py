@@ -110,7 +110,6 @@ def assemble(settings: Settings, client: Client, role: str) -> Parts:
     )
 
 
-<<<<<<< HEAD
 async def keep_gate(parts: Parts) -> asyncio.Task[None]:
     """Learn which calls are held back before the first is made, and keep learning."""
     try:
@@ -137,28 +136,21 @@ def halting(rows: Accounts) -> Barred:
             log.exception("account.not_halted", extra={"account": account_id})
 
     return halt
-=======
+
+
 def _desks(parts: Parts) -> dict[str, Desk]:
     """Return what each account's orders need."""
     limits = {name: account.limits for name, account in parts.settings.accounts.items()}
     return {
-        name: Desk(exchange=account, limits=_limits(limits[name]))
+        name: Desk(exchange=account, exits=account.for_exits(), limits=_limits(limits[name]))
         for name, account in parts.accounts.items()
     }
->>>>>>> 873a120 (Stop an account by signal, route or command: the gate first, then an empty exchange)
 
 
 def order_activities(parts: Parts) -> OrderActivities:
     """Return the activities of an order's life."""
     return OrderActivities(
-<<<<<<< HEAD
-        desks={
-            name: Desk(exchange=account, exits=account.for_exits(), limits=_limits(limits[name]))
-            for name, account in parts.accounts.items()
-        },
-=======
         desks=_desks(parts),
->>>>>>> 873a120 (Stop an account by signal, route or command: the gate first, then an empty exchange)
         orders=parts.orders,
         fills=parts.fills,
         markets=parts.markets,

@@ -69,7 +69,6 @@ class Accounts:
             raise InvariantError(f"there is no account {account_id}")
         return AccountState(state)
 
-<<<<<<< HEAD
     async def regained_access(self, account_id: str) -> AccountState:
         """End a halt that was for refused keys and for nothing else; return where it stands."""
         reason = col(Table.state_reason)
@@ -84,7 +83,7 @@ class Accounts:
             reason="the exchange takes the keys again",
             only_from=(AccountState.HALTED,),
         )
-=======
+
     async def standing(self, account_id: str) -> Standing:
         """Return whether the account may enter, why, and since when.
 
@@ -99,7 +98,6 @@ class Accounts:
             raise InvariantError(f"there is no account {account_id}")
         state, reason, since = row
         return Standing(state=AccountState(state), reason=reason, since=since)
->>>>>>> 873a120 (Stop an account by signal, route or command: the gate first, then an empty exchange)
 
     @rerun
     async def set_state(

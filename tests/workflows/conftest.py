@@ -151,7 +151,7 @@ def running(client: Client, queue: str, venue: Venue, ledger: Ledger, calls: Cal
         failpoint=no_failpoint,
     )
     guard = GuardActivities(
-        desks={"main": Desk(exchange=venue, limits=LIMITS)},
+        desks={"main": Desk(exchange=venue, exits=venue, limits=LIMITS)},
         cooldowns={"main": timedelta(seconds=60)},
         accounts=ledger,
         orders=ledger,
