@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 
 from api import health, operations, parts, problems, reads, webhooks
 from api.inbox import START_SECONDS
+from api.rebuild import rebuild_forever
 from api.sweep import sweep_forever
 from infra import failpoints
 from infra.settings import Settings, load_settings
@@ -39,11 +40,13 @@ def create(settings: Settings | None = None) -> FastAPI:
         ill = {part: why for part, why in (await health.ills(shared)).items() if why}
         log.log(logging.WARNING if ill else logging.INFO, "api.started", extra={"ill": ill})
         sweep = asyncio.create_task(sweep_forever(shared), name="sweep")
+        rebuild = asyncio.create_task(rebuild_forever(shared), name="rebuild")
         try:
             yield
         finally:
             sweep.cancel()
-            await asyncio.gather(sweep, return_exceptions=True)
+            rebuild.cancel()
+            await asyncio.gather(sweep, rebuild, return_exceptions=True)
             if shared.begun:
                 await asyncio.wait(shared.begun, timeout=START_SECONDS)
             await shared.database.dispose()

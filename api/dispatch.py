@@ -37,6 +37,8 @@ from workflows.options import (
 log = logging.getLogger(__name__)
 
 RPC_TIMEOUT: Final = timedelta(seconds=2)
+ONCE: Final = WorkflowIDReusePolicy.REJECT_DUPLICATE
+AGAIN: Final = WorkflowIDReusePolicy.ALLOW_DUPLICATE
 MAX_SUMMARY: Final = 120  # characters, of the server's 400 bytes
 MAX_KEYWORD: Final = 200
 
@@ -53,8 +55,12 @@ def workflow_of(task: SignalTask) -> tuple[str, str, OrderRequest | SignalTask]:
     return "ExecuteSignal", signal_workflow_id(task.signal_id), task
 
 
-async def start(client: Client, task: SignalTask, within_seconds: float) -> str:
+async def start(
+    client: Client, task: SignalTask, within_seconds: float, *, is_again: bool = False
+) -> str:
     """Start the workflow of `task`, once however often it is asked, and return its id.
+
+    `is_again` starts it anew where an earlier run has ended.
 
     Raises:
         UnavailableError: not known to have started in time; asking again is safe.
@@ -67,7 +73,7 @@ async def start(client: Client, task: SignalTask, within_seconds: float) -> str:
                 argument,
                 id=workflow_id,
                 task_queue=TRADING,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_reuse_policy=AGAIN if is_again else ONCE,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 task_timeout=WORKFLOW_TASK_TIMEOUT,
                 rpc_timeout=RPC_TIMEOUT,

@@ -16,7 +16,7 @@ from domain.errors import UnavailableError
 from domain.order import OrderSource
 from domain.signal import Action, Instruction, SignalStatus, SignalTask, is_entry
 from infra.settings import WebhookSettings
-from infra.store.signals import REPEAT_OF, Understanding, Understood, Verdict
+from infra.store.signals import REPEAT_OF, StoredSignal, Understanding, Understood, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +146,20 @@ def _task(arrival: Arrival, known: WebhookSettings, wish: Instruction) -> Signal
         instruction=wish,
         not_after=begun + timedelta(seconds=known.max_age_seconds) if is_entry(wish) else None,
     )
+
+
+def task_of(parts: Parts, row: StoredSignal) -> SignalTask | None:
+    """Return what a stored signal asks for, read again; None where it is not understood now."""
+    known = parts.settings.webhooks.get(row.source)
+    if known is None:
+        return None
+    read = understand(row.raw_payload, dialect(row.source, known.aliases))
+    if isinstance(read, Misunderstood):
+        return None
+    arrival = Arrival(
+        signal_id=row.id, source=row.source, body=row.raw_payload, received_at=row.received_at
+    )
+    return _task(arrival, known, read.instruction)
 
 
 def _understanding(task: SignalTask, external_id: str | None) -> Understanding:

@@ -1,6 +1,7 @@
 """How activities speak to other workflows: by id, through the server."""
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -50,9 +51,12 @@ class TemporalWorkflows:
         except RPCError as error:
             raise UnavailableError(f"Temporal: {error.message}") from error
 
-    async def resume(self, order: Order) -> None:
-        """Have somebody work an order again: its position if it sells, else its own workflow."""
-        request = resumed(order)
+    async def resume(self, order: Order, *, reply_to: str | None = None) -> None:
+        """Have somebody work an order again: its position if it sells, else its own workflow.
+
+        `reply_to` is the workflow that still waits for what comes of it.
+        """
+        request = replace(resumed(order), reply_to=reply_to)
         if order.side is Side.SELL:
             task = PositionTask(account_id=order.account_id, token_id=order.token_id)
             await self.sell(task, request)

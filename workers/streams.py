@@ -16,6 +16,7 @@ from temporalio.client import (
     ScheduleSpec,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError
 
 from domain.errors import HoldfastError
 from infra.clock import utc_now
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 MARKETS: Final = "markets-refresh"
 REFRESH_EVERY: Final = timedelta(seconds=60)
+BEGIN_SECONDS: Final = 5.0
 FIRST_LIST_SECONDS: Final = 5.0
 
 
@@ -39,11 +41,12 @@ async def run_streams(settings: Settings) -> None:
     keeping = await keep_gate(parts)
     listing = asyncio.create_task(_list_markets(parts))
     await asyncio.wait({listing}, timeout=FIRST_LIST_SECONDS)
-    await _begin(client, parts)
+    beginning = asyncio.create_task(_begin_forever(client, parts))
     eyes = stream_activities(parts)
     await serve_queue(client, STREAMS, [eyes.follow_account, eyes.refresh_markets])
     listing.cancel()
     keeping.cancel()
+    beginning.cancel()
 
 
 async def _list_markets(parts: Parts) -> None:
@@ -53,6 +56,16 @@ async def _list_markets(parts: Parts) -> None:
         await parts.markets.replace(markets, utc_now())
     except HoldfastError as error:
         log.warning("markets.not_listed", extra={"why": str(error)})
+
+
+async def _begin_forever(client: Client, parts: Parts) -> None:
+    """Begin again and again: a server that lost its store runs nothing of ours."""
+    while True:
+        try:
+            await _begin(client, parts)
+        except (RPCError, RuntimeError) as error:
+            log.warning("streams.not_begun", extra={"why": str(error)})
+        await asyncio.sleep(BEGIN_SECONDS)
 
 
 async def _begin(client: Client, parts: Parts) -> None:

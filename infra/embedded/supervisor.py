@@ -93,6 +93,7 @@ class Supervisor:
         self._deaths: dict[str, int] = {}
         self._spares: dict[str, Running] = {}
         self._loaders: dict[str, asyncio.Task[None]] = {}
+        self._watchers: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
         """Nothing runs yet."""
@@ -152,7 +153,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stop every child, lower ranks first; wait for each, kill who takes too long."""
-        tasks = [*self._keepers.values(), *self._loaders.values()]
+        tasks = [*self._keepers.values(), *self._loaders.values(), *self._watchers.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -172,14 +173,26 @@ class Supervisor:
             self._on_change(self.pids)
             if self._loaders.get(child.name):
                 self._load_spare(child)
+            if self._deaths[child.name]:
+                self._watchers[child.name] = asyncio.create_task(self._ready_again(child))
             code = await running.handle.wait()
             self._forget(child)
+            if child.name in self._watchers:
+                self._watchers[child.name].cancel()
             self._deaths[child.name] += 1
             log.warning("child.died", extra={"child": child.name, "code": code})
             if monotonic_seconds() - began > STEADY_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _ready_again(self, child: Child) -> None:
+        """Wait until a restarted child serves: some are prepared by being asked."""
+        is_ready = False
+        while not is_ready:
+            await asyncio.sleep(READY_GLANCE_SECONDS)
+            is_ready = await child.is_ready()
+        log.info("child.ready_again", extra={"child": child.name})
 
     async def _spawn(self, child: Child) -> Running:
         """Start `child`, or let its spare begin, and put it on record."""
