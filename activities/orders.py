@@ -27,11 +27,12 @@ from domain.ports import (
 )
 from domain.risk import RECONCILING, Limits
 from domain.signal import OrderRequest, SignalStatus, SizeKind
-from domain.sizing import STALE, Denied, Terms, terms
+from domain.sizing import STALE, Denied, Funds, Terms, terms
 
 log = logging.getLogger(__name__)
 
 CLOCK_MARGIN = timedelta(seconds=60)  # the exchange's clock and ours may differ this much
+NO_FUNDS = Funds(free_usd=Decimal(0), free_shares=Decimal(0), unsettled_shares=Decimal(0))
 HEARTBEAT_SECONDS = 0.3  # well inside the heartbeat timeout of a send
 
 
@@ -134,15 +135,26 @@ class OrderActivities:
 
     async def _terms(self, request: OrderRequest, market: Market, token_id: str) -> Terms | Denied:
         """Return the price and size to sign, reading only what this order is sized by."""
-        exchange = self.desks[request.account_id].exchange_for(request.side)
-        book = Book(token_id=token_id, bids=(), asks=())
-        if request.type is OrderType.MARKET and request.price is None:
-            book = await exchange.book(token_id)
-        collateral_usd = Decimal(0)
-        if request.side is Side.BUY and request.sizing.kind is SizeKind.PERCENT:
-            collateral_usd = await exchange.collateral_usd()
-        funds = await self.orders.funds(request.account_id, token_id, collateral_usd)
+        book, funds = await asyncio.gather(
+            self._book(request, token_id), self._funds(request, token_id)
+        )
         return terms(request, market, book, funds)
+
+    async def _book(self, request: OrderRequest, token_id: str) -> Book:
+        """Return the book where the limit follows from it."""
+        if request.type is OrderType.MARKET and request.price is None:
+            return await self.desks[request.account_id].exchange_for(request.side).book(token_id)
+        return Book(token_id=token_id, bids=(), asks=())
+
+    async def _funds(self, request: OrderRequest, token_id: str) -> Funds:
+        """Return what there is to spend or to sell, where the size follows from it."""
+        collateral_usd = Decimal(0)
+        if request.side is Side.BUY:
+            if request.sizing.kind is not SizeKind.PERCENT:
+                return NO_FUNDS
+            desk = self.desks[request.account_id]
+            collateral_usd = await desk.exchange_for(request.side).collateral_usd()
+        return await self.orders.funds(request.account_id, token_id, collateral_usd)
 
     async def _admit(
         self, request: OrderRequest, asked: Terms, market: Market, token_id: str

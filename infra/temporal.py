@@ -1,9 +1,57 @@
 """The way to the Temporal server, with the one data converter."""
 
+from functools import lru_cache
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter
+from temporalio.converter import (
+    CompositePayloadConverter,
+    DataConverter,
+    DefaultPayloadConverter,
+    JSONPlainPayloadConverter,
+)
+from typing_extensions import override
 
 from infra.settings import TemporalSettings
+
+MOST_ADAPTERS: Final = 512  # types that travel: a few dozen, and none is made while running
+
+
+class JsonConverter(PydanticJSONPlainPayloadConverter):
+    """Reads payloads with adapters that the whole process shares.
+
+    The SDK makes a converter for every workflow run, and its own would each time build the
+    adapters anew: milliseconds for every type.
+    """
+
+    @override
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
+        """Return the value of `payload` as a `type_hint`."""
+        return _adapter(Any if type_hint is None else type_hint).validate_json(payload.data)
+
+
+@lru_cache(maxsize=MOST_ADAPTERS)
+def _adapter(type_hint: Any) -> TypeAdapter[Any]:
+    """Return what reads JSON as `type_hint`, built once."""
+    return TypeAdapter(type_hint)
+
+
+class PayloadConverter(CompositePayloadConverter):
+    """The SDK's own converter but for JSON, which is pydantic's."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            *(
+                JsonConverter() if isinstance(kind, JSONPlainPayloadConverter) else kind
+                for kind in DefaultPayloadConverter.default_encoding_payload_converters
+            )
+        )
+
+
+DATA_CONVERTER: Final = DataConverter(payload_converter_class=PayloadConverter)
 
 
 async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
@@ -18,6 +66,6 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
     return await Client.connect(
         settings.address,
         namespace=settings.namespace,
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         lazy=lazy,
     )

@@ -5,6 +5,7 @@ Whoever locks rows of several kinds locks the account first, then the position, 
 
 import asyncio
 import logging
+import select
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -15,12 +16,14 @@ from psycopg import AsyncConnection as Session
 from psycopg import OperationalError as SessionError
 from psycopg.errors import _WaitTimeout as WaitTimeout  # pyright: ignore[reportPrivateUsage]
 from psycopg.rows import TupleRow
+from sqlalchemy import event
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
     IntegrityError,
     InterfaceError,
     InternalError,
+    InvalidatePoolError,
     OperationalError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -112,7 +115,6 @@ def open_database(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS,
-        pool_pre_ping=True,
         connect_args={
             "application_name": application_name,
             "connect_timeout": CONNECT_SECONDS,
@@ -121,8 +123,22 @@ def open_database(
             **KEEPALIVES,
         },
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_dead)
     slots = asyncio.Semaphore(max(pool_size - RESERVED, 1))
     return engine.execution_options(**{SLOTS: slots})
+
+
+def _refuse_dead(connection: Any, record: object, proxy: object) -> None:
+    """Have a connection that its server has ended replaced before it is used.
+
+    The end was announced while it lay idle: there is something to be read where nothing was
+    asked. That is seen without a question to the server, which would cost each statement one more.
+    """
+    del record, proxy
+    idle = select.poll()
+    idle.register(connection.driver_connection.fileno(), select.POLLIN)
+    if idle.poll(0):
+        raise InvalidatePoolError
 
 
 @contextmanager
@@ -169,9 +185,28 @@ async def transaction(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
             committing, nobody knows whether it was written: every store method may be run again.
         InvariantError: a row that the tables refuse.
     """
+    async with _granted(engine), engine.begin() as open_one:
+        yield open_one
+
+
+@asynccontextmanager
+async def statement(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+    """Open a connection on which each statement commits by itself: one way there and back.
+
+    Raises:
+        ConflictError, UnavailableError, InvariantError: as `transaction` does.
+    """
+    alone = engine.execution_options(isolation_level="AUTOCOMMIT")
+    async with _granted(engine), alone.connect() as open_one:
+        yield open_one
+
+
+@asynccontextmanager
+async def _granted(engine: AsyncEngine) -> AsyncGenerator[None]:
+    """Wait for a turn, and raise what the driver raises as the domain's errors."""
     try:
-        async with nullcontext() if is_urgent_now() else _turn(engine), engine.begin() as open_one:
-            yield open_one
+        async with nullcontext() if is_urgent_now() else _turn(engine):
+            yield
     except PoolTimeoutError as error:
         log.warning("database.pool_exhausted")
         raise UnavailableError("no database connection is free") from error

@@ -1,35 +1,118 @@
-"""Orders as intended and as known: every method is one transaction that ends with its event."""
+"""Orders as intended and as known: whatever changes one commits together with its event."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import and_, case, exists, func, not_, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import col
 
 from domain.answer import Answer, Submission, answered
 from domain.errors import InvariantError
-from domain.order import RESTING, SENDABLE, Order, OrderEvent, OrderState, Side, Sighting, seen
+from domain.order import RESTING, SENDABLE, Order, OrderEvent, Side, Sighting, seen
 from domain.ports import SendPermit
 from domain.risk import HALTS, AccountState, Exposure, Limits, denied
 from domain.sizing import Denied, Funds, Terms
 from infra.store import tables
-from infra.store.database import rerun, retried, transaction
+from infra.store.database import ConflictError, rerun, retried, statement, transaction
 from infra.store.events import Event, order_event, write, write_broken
-from infra.store.order_rows import by_hash, by_intent, locked_order, store_order
-from infra.store.rows import as_json, columns_of, read
+from infra.store.order_rows import (
+    POSITION_ID,
+    by_hash,
+    by_intent,
+    insert_order,
+    store_order,
+)
+from infra.store.rows import as_json, read
 from infra.store.sealing import Cipher
 from infra.store.stakes import stakes
 
 ANSWERED: Final = "order.answered"
 
 Detail = dict[str, Any]
-Fold = Callable[[AsyncConnection, Order], Awaitable[Order]]
+Fold = Callable[["Recorded"], Order]
+
+
+def _listed(words: Iterable[StrEnum]) -> str:
+    """Return words of ours as SQL lists them."""
+    return ", ".join(f"'{word}'" for word in sorted(words))
+
+
+# One statement, so that it is one commit and one way to the server and back.
+_BEGIN_SEND: Final = text(
+    f"""
+    WITH sent AS (
+        UPDATE holdfast.orders AS mine
+        SET state = CASE mine.state WHEN 'NEW' THEN 'SENT' ELSE mine.state END,
+            attempts = mine.attempts + 1,
+            last_sent_at = :now,
+            updated_at = clock_timestamp()
+        WHERE mine.order_hash = :order_hash
+            AND mine.state IN ({_listed(SENDABLE)})
+            AND mine.signed_order IS NOT NULL
+            AND EXISTS (
+                SELECT 1 FROM holdfast.accounts AS account WHERE account.id = mine.account_id AND (
+                    account.state = '{AccountState.RUNNING}' OR (
+                        mine.side = '{Side.SELL}' AND NOT (
+                            mine.time_in_force IN ({_listed(RESTING)})
+                            AND account.state IN ({_listed(HALTS)})
+                        )
+                    )
+                )
+            )
+        RETURNING mine.*
+    ), told AS (
+        INSERT INTO holdfast.events
+            (kind, subject_kind, subject_id, account_id, signal_id, order_hash, position_id,
+            trace_id, detail)
+        SELECT 'order.sent', 'order', order_hash, account_id, signal_id, order_hash,
+            {POSITION_ID}, trace_id,
+            jsonb_build_object('attempt', attempts, 'after', jsonb_build_object(
+                'state', state, 'attempts', attempts, 'last_sent_at', CAST(:at AS text)
+            ))
+        FROM sent
+    )
+    SELECT * FROM sent
+    """  # noqa: S608  # only our own words are put in
+)
+_READ: Final = text(
+    f"""
+    SELECT mine.*, CAST(mine.xmin AS text) AS version, (
+        SELECT count(DISTINCT detail ->> 'attempt') FROM holdfast.events
+        WHERE order_hash = mine.order_hash
+            AND kind = '{ANSWERED}' AND detail ->> 'answer' = '{Answer.BUSY}'
+    ) AS busy
+    FROM holdfast.orders AS mine WHERE mine.order_hash = :order_hash
+    """  # noqa: S608
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """An order as its row stands.
+
+    Attributes:
+        version: of the row; another one after every change.
+        busy: how many of its sends were answered with "not processed".
+    """
+
+    order: Order
+    version: str
+    busy: int
+
+    @property
+    def sends_in_doubt(self) -> int:
+        """How many sends were begun and not answered with "not processed".
+
+        The send that is being answered is one of them. Rows tell it, not the state: a process
+        that died within a send left no word of it.
+        """
+        return self.order.attempts - self.busy
 
 
 @dataclass(frozen=True)
@@ -53,12 +136,12 @@ class Orders:
 
     async def by_intent(self, intent_id: str) -> Order | None:
         """Return the order of an intent, if it was ever prepared."""
-        async with transaction(self.engine) as connection:
+        async with statement(self.engine) as connection:
             return await by_intent(connection, intent_id)
 
     async def by_hash(self, order_hash: str) -> Order | None:
         """Return an order of ours."""
-        async with transaction(self.engine) as connection:
+        async with statement(self.engine) as connection:
             return await by_hash(connection, order_hash)
 
     async def open_orders(self, account_id: str) -> list[Order]:
@@ -74,7 +157,7 @@ class Orders:
 
         Collateral leaves the account when a trade is mined: until then a matched buy is promised.
         """
-        async with transaction(self.engine) as connection:
+        async with statement(self.engine) as connection:
             staked = await stakes(connection, account_id, "", token_id)
         return Funds(
             free_usd=collateral_usd - staked.promised_usd,
@@ -91,33 +174,23 @@ class Orders:
         Raises:
             InvariantError: no such account, or another intent has the same signed order.
         """
-        row = columns_of(draft, signed_order=self._sealing.seal(payload, draft.order_hash))
-        return await retried(lambda: self._admitted(draft, row, limits))
+        signed = self._sealing.seal(payload, draft.order_hash)
+        return await retried(lambda: self._admitted(draft, signed, limits))
 
-    async def _admitted(
-        self, draft: Order, row: Mapping[str, Any], limits: Limits
-    ) -> Order | Denied:
+    async def _admitted(self, draft: Order, signed: bytes, limits: Limits) -> Order | Denied:
         """Admit, as one transaction."""
         async with transaction(self.engine) as connection:
             state = await _locked_account(connection, draft.account_id)
+            refusal = await _refusal(connection, draft, state, limits)
+            if refusal is None:
+                is_first = await insert_order(connection, draft, signed)
+                return draft if is_first else await _first(connection, draft.intent_id)
             known = await by_intent(connection, draft.intent_id)
             if known is not None:
                 return known
-            refusal = await _refusal(connection, draft, state, limits)
-            if refusal is not None:
-                detail = {"rule": refusal.rule, "words": refusal.words}
-                await write(connection, order_event(draft, "order.denied", detail))
-                return refusal
-            added = (
-                insert(tables.Orders)
-                .values(row)
-                .on_conflict_do_nothing(index_elements=["intent_id"])
-            )
-            if (await connection.execute(added)).rowcount == 0:
-                return await _first(connection, draft.intent_id)
-            detail = {"after": columns_of(draft)}
-            await write(connection, order_event(draft, "order.prepared", detail))
-        return draft
+            detail = {"rule": refusal.rule, "words": refusal.words}
+            await write(connection, order_event(draft, "order.denied", detail))
+            return refusal
 
     @rerun
     async def begin_send(self, order_hash: str, now: datetime) -> SendPermit:
@@ -126,14 +199,11 @@ class Orders:
         Raises:
             InvariantError: no such order, or its bytes do not open with our key.
         """
-        async with transaction(self.engine) as connection:
-            rows = await connection.execute(_counted_send(order_hash, now))
-            row = rows.mappings().one_or_none()
+        async with statement(self.engine) as connection:
+            asked = {"order_hash": order_hash, "now": now, "at": as_json(now)}
+            row = (await connection.execute(_BEGIN_SEND, asked)).mappings().one_or_none()
             if row is None:
                 return SendPermit(payload=None, refusal=await _why_not(connection, order_hash))
-            order = read(Order, row)
-            detail = {"attempt": order.attempts, "after": _sent(order)}
-            await write(connection, order_event(order, "order.sent", detail))
         return SendPermit(payload=self._sealing.open(row["signed_order"], order_hash))
 
     async def learn(
@@ -145,8 +215,8 @@ class Orders:
             InvariantError: no such order, or the news is impossible in its state.
         """
 
-        async def fold(_: AsyncConnection, order: Order) -> Order:
-            return order.after(event, words)
+        def fold(known: Recorded) -> Order:
+            return known.order.after(event, words)
 
         detail = {"news": event.value, "words": words, "at": now}
         return await self._changed(order_hash, fold, detail, unchanged_kind=None)
@@ -158,9 +228,9 @@ class Orders:
             InvariantError: no such order, or the outcome is impossible in its state.
         """
 
-        async def fold(connection: AsyncConnection, order: Order) -> Order:
-            in_doubt = await _sends_in_doubt(connection, order)
-            return answered(order, submission, is_earlier_send_in_doubt=in_doubt > 1)
+        def fold(known: Recorded) -> Order:
+            is_earlier = known.sends_in_doubt > 1
+            return answered(known.order, submission, is_earlier_send_in_doubt=is_earlier)
 
         detail = {"answer": submission.answer.value, "words": submission.words, "at": now}
         return await self._changed(order_hash, fold, detail, unchanged_kind=ANSWERED)
@@ -172,8 +242,8 @@ class Orders:
             InvariantError: no such order, or the exchange shows alive what was never sent.
         """
 
-        async def fold(_: AsyncConnection, order: Order) -> Order:
-            return seen(order, sighting, now)
+        def fold(known: Recorded) -> Order:
+            return seen(known.order, sighting, now)
 
         detail = {"seen": sighting, "at": now}
         return await self._changed(order_hash, fold, detail, unchanged_kind=None)
@@ -181,18 +251,20 @@ class Orders:
     async def _changed(
         self, order_hash: str, fold: Fold, detail: Detail, *, unchanged_kind: str | None
     ) -> Order:
-        """Fold news into the order under its lock, with the event that tells of it.
+        """Fold news into the order, with the event that tells of it.
 
-        News that changes nothing is told under `unchanged_kind`, or not at all.
+        What is written must follow from what was read: a row that changed in between is read
+        again. News that changes nothing is told under `unchanged_kind`, or not at all.
         """
 
         async def run() -> Order:
-            async with transaction(self.engine) as connection:
-                before = await locked_order(connection, order_hash)
-                after = await fold(connection, before)
+            async with statement(self.engine) as connection:
+                known = await _recorded(connection, order_hash)
+                before, after = known.order, fold(known)
                 told = {**detail, "attempt": before.attempts}
                 if after != before:
-                    await store_order(connection, before, after, told)
+                    if not await store_order(connection, before, after, told, known.version):
+                        raise ConflictError(f"order {order_hash} changed meanwhile")
                 elif unchanged_kind is not None:
                     await _tell_once(connection, before, unchanged_kind, told)
             return after
@@ -251,35 +323,9 @@ async def _refusal(
     return denied(asked, exposure, limits)
 
 
-def _counted_send(order_hash: str, now: datetime) -> Any:
-    """Return the statement that counts a send where one is allowed, and returns the order."""
-    row = tables.Orders
-    state, account_id = col(row.state), col(row.account_id)
-    account = tables.Accounts
-    mine, standing = col(account.id) == account_id, col(account.state)
-    may_enter = exists().where(mine, standing == AccountState.RUNNING.value)
-    is_halted = exists().where(mine, standing.in_([each.value for each in HALTS]))
-    rests = col(row.time_in_force).in_([each.value for each in RESTING])
-    may_leave = and_(col(row.side) == Side.SELL.value, not_(and_(rests, is_halted)))
-    return (
-        update(row)
-        .where(col(row.order_hash) == order_hash)
-        .where(state.in_([each.value for each in SENDABLE]))
-        .where(col(row.signed_order).is_not(None))
-        .where(or_(may_leave, may_enter))
-        .values(
-            state=case((state == OrderState.NEW.value, OrderState.SENT.value), else_=state),
-            attempts=col(row.attempts) + 1,
-            last_sent_at=now,
-            updated_at=func.clock_timestamp(),
-        )
-        .returning(row)
-    )
-
-
 async def _why_not(connection: AsyncConnection, order_hash: str) -> str:
     """Return why a send was not counted."""
-    order = await locked_order(connection, order_hash)
+    order = (await _recorded(connection, order_hash)).order
     if order.state not in SENDABLE:
         return f"the order is {order.state}"
     found = select(col(tables.Accounts.state)).where(col(tables.Accounts.id) == order.account_id)
@@ -291,29 +337,12 @@ async def _why_not(connection: AsyncConnection, order_hash: str) -> str:
     return "the order was not signed here"
 
 
-def _sent(order: Order) -> Detail:
-    """Return the fields that a send changes."""
-    return {
-        "state": order.state,
-        "attempts": order.attempts,
-        "last_sent_at": order.last_sent_at,
-    }
-
-
-async def _sends_in_doubt(connection: AsyncConnection, order: Order) -> int:
-    """Return how many sends were begun and not answered with "not processed".
-
-    The send that is being answered is one of them. Rows tell it, not the state: a process that
-    died within a send left no word of it.
-    """
-    event = tables.Events
-    attempt = col(event.detail)["attempt"].as_integer()
-    busy = (
-        select(func.count(attempt.distinct()))
-        .where(col(event.order_hash) == order.order_hash, col(event.kind) == ANSWERED)
-        .where(col(event.detail)["answer"].as_string() == Answer.BUSY.value)
-    )
-    return order.attempts - (await connection.execute(busy)).scalar_one()
+async def _recorded(connection: AsyncConnection, order_hash: str) -> Recorded:
+    """Return an order as it is recorded now."""
+    row = (await connection.execute(_READ, {"order_hash": order_hash})).mappings().one_or_none()
+    if row is None:
+        raise InvariantError(f"there is no order {order_hash}")
+    return Recorded(order=read(Order, row), version=row["version"], busy=row["busy"])
 
 
 async def _tell_once(

@@ -66,7 +66,7 @@ async def test_connections_that_died_while_idle_are_replaced_unseen(orders: Orde
     await asyncio.gather(*(orders.by_hash("0x1") for _ in range(5)))
     await one(
         orders.engine,
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
     for _ in range(10):
@@ -157,7 +157,7 @@ async def test_backends_ended_at_random_never_lose_or_double_a_fill(
         while True:
             await one(
                 killer,
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
                 " WHERE application_name = 'holdfast' AND datname = current_database()"
                 " AND pid % 3 = 0",
             )

@@ -9,12 +9,15 @@ import pytest
 from domain.answer import Answer, Submission
 from domain.errors import InvariantError
 from domain.fill import FillStatus, SeenBy
+from domain.ids import position_id
 from domain.order import SENDABLE, Order, OrderEvent, OrderState, Side, Sighting, TimeInForce
 from domain.risk import HALTS, AccountState, Limits
 from domain.sizing import Denied
 from infra.failpoints import from_environment
 from infra.store.accounts import Accounts
+from infra.store.database import statement
 from infra.store.fills import Fills
+from infra.store.order_rows import store_order
 from infra.store.orders import Orders
 from infra.store.sealing import Cipher
 from tests.store.making import ACCOUNT, NO, NOW, WIDE, a_fill, an_order, kinds, later, one, rows
@@ -107,6 +110,32 @@ async def test_an_order_counts_as_exposure_until_it_is_over(orders: Orders, stat
     outcome = await orders.admit(an_order("2"), b"", limits)
     is_open = state in {S.UNKNOWN, S.DELAYED, S.LIVE, S.PARTIAL}
     assert isinstance(outcome, Denied) == is_open
+
+
+async def test_what_an_order_does_is_found_by_its_position_too(orders: Orders) -> None:
+    order = await _admitted(orders, an_order())
+
+    await _sent(orders, order)
+    await _answer(orders, order, Answer.LIVE)
+
+    mine = position_id(order.account_id, order.token_id)
+    of_orders = "SELECT kind, position_id FROM events WHERE subject_kind = 'order'"
+    told = await rows(orders.engine, of_orders)
+    assert {row["kind"] for row in told} == {"order.prepared", "order.sent", "order.live"}
+    assert {row["position_id"] for row in told} == {mine}
+
+
+async def test_news_of_an_order_that_has_changed_meanwhile_is_not_written(orders: Orders) -> None:
+    order = await _admitted(orders, an_order())
+    async with statement(orders.engine) as connection:
+        (read,) = await rows(orders.engine, "SELECT xmin::text AS version FROM orders")
+        sent = await _sent(orders, order)
+        stale = order.after(OrderEvent.CANCEL)
+
+        assert not await store_order(connection, order, stale, {}, read["version"])
+
+    assert await orders.by_hash(order.order_hash) == sent
+    assert "order.cancelled" not in await kinds(orders.engine)
 
 
 async def _put(orders: Orders, order_hash: str, state: S) -> None:

@@ -14,10 +14,10 @@ import pytest_asyncio
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowHandle
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.failures import FailureTranslator
 from activities.guard import GuardActivities
@@ -25,18 +25,26 @@ from activities.orders import Desk, OrderActivities, Outcome
 from activities.signals import SignalActivities
 from domain.ids import digest, signal_workflow_id
 from domain.signal import OrderRequest, PositionTask, SignalTask
+from infra.temporal import DATA_CONVERTER
 from tests.workflows.memory import LIMITS, Calls, Ledger, ServerClock, Venue, no_failpoint
 from workers.wiring import trading_activities
 from workflows.execute_signal import ExecuteSignal
 from workflows.guard_account import GuardAccount, GuardianTask
 from workflows.hold_position import HoldPosition
 from workflows.options import TRADING
-from workflows.registry import RUNNER, WORKFLOWS
+from workflows.registry import WORKFLOWS
 from workflows.work_order import OrderStatus, WorkOrder
 
 KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
 # Where to leave the histories that tests/workflows/test_replay.py replays; unset, none are left.
 RECORDINGS = os.environ.get("HOLDFAST_TEST_RECORDINGS")
+# The rules are pure and the activities are only named: imported once for all runs. A second
+# import would make a second `Answer.BUSY`, and `is` would tell them apart.
+SANDBOX = SandboxedWorkflowRunner(
+    restrictions=SandboxRestrictions.default.with_passthrough_modules(
+        "domain", "activities", "pydantic", "pydantic_core"
+    )
+)
 NAMES = ("Account", "Market", "Action", "OrderState", "SignalId")
 
 
@@ -45,7 +53,7 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
     """The time-skipping server."""
     binary = Path(sys.executable).parent / "temporal-test-server"
     environment = await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(binary), data_converter=pydantic_data_converter
+        test_server_existing_path=str(binary), data_converter=DATA_CONVERTER
     )
     await environment.client.operator_service.add_search_attributes(
         AddSearchAttributesRequest(
@@ -166,7 +174,7 @@ def running(client: Client, queue: str, venue: Venue, ledger: Ledger, calls: Cal
         client,
         task_queue=queue,
         workflows=WORKFLOWS[TRADING],
-        workflow_runner=RUNNER,
+        workflow_runner=SANDBOX,
         activities=trading_activities(orders, signals, guard),
         interceptors=[FailureTranslator()],
     )

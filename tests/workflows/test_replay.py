@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
+from infra.temporal import DATA_CONVERTER
 from workflows.registry import RUNNER, WORKFLOWS
 
 HISTORIES = sorted((Path(__file__).parent.parent / "histories").glob("*.json"))
@@ -22,7 +22,7 @@ async def test_a_recorded_history_replays_with_todays_code(path: Path) -> None:
     recorded = HISTORY_TEXTS[path.stem]
     replayer = Replayer(
         workflows=[workflow for queue in WORKFLOWS.values() for workflow in queue],
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         workflow_runner=RUNNER,
     )
 
