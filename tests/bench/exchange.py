@@ -78,11 +78,11 @@ class Exchange:
     """What was posted, and what came of it.
 
     Attributes:
-        posts: hash and moment of each POST, as it came in.
+        posts: hash, moment and sender's port of each POST, as it came in.
         may_answer: while it is not set, answers to orders are withheld.
     """
 
-    posts: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+    posts: list[tuple[str, float, int]] = field(default_factory=list[tuple[str, float, int]])
     resting: dict[str, Json] = field(default_factory=dict[str, Json])
     trades: dict[str, list[Json]] = field(default_factory=dict[str, list[Json]])
     listeners: set[ServerConnection] = field(default_factory=set[ServerConnection])
@@ -92,12 +92,12 @@ class Exchange:
         """Answer at once until told otherwise."""
         self.may_answer.set()
 
-    async def answer(self, method: str, target: str, body: bytes) -> tuple[int, object]:
+    async def answer(self, method: str, target: str, body: bytes, port: int) -> tuple[int, object]:
         """Return status and document of one answer."""
         url = urlsplit(target)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         if url.path == "/clob/order":
-            return 200, await (self.post(body) if method == "POST" else self.cancel(body))
+            return 200, await (self.post(body, port) if method == "POST" else self.cancel(body))
         if url.path.startswith("/clob/data/order/"):
             resting = self.resting.get(url.path.rpartition("/")[2])
             return (200, resting) if resting else (404, {"error": "not found"})
@@ -139,13 +139,13 @@ class Exchange:
         own = self.trades.get(query.get("market", ""), [])
         return [trade for trade in reversed(own) if int(trade["match_time"]) >= after]
 
-    async def post(self, body: bytes) -> Json:
+    async def post(self, body: bytes, port: int) -> Json:
         """Take an order."""
         came_at = monotonic_seconds()
         posted = parse_posted(loads(body))
         order = posted.order
         identity = order_hash(order, neg_risk=False)
-        self.posts.append((identity, came_at))
+        self.posts.append((identity, came_at, port))
         trade_ids = list[str]()
         if posted.order_type in IMMEDIATE:
             trade_ids = [self.match(order, identity)]
@@ -219,12 +219,13 @@ class Exchange:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection of the REST side."""
+        port = int(writer.get_extra_info("peername")[1])
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 method, target, _ = head.split(" ", 2)
                 body = await reader.readexactly(length_in(head))
-                status, document = await self.answer(method, target, body)
+                status, document = await self.answer(method, target, body, port)
                 writer.write(http(status, document))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):

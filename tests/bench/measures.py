@@ -110,7 +110,8 @@ async def signal_to_post(stage: Stage, tag: str, rate: tuple[float, float]) -> S
         async with asyncio.timeout(PATIENCE_SECONDS):
             while len(hashes) < len(ids) or not posts.keys() >= set(hashes.values()):
                 await asyncio.sleep(0.2)
-                posts |= dict(reversed(await stage.posts()))  # the first POST of each counts
+                for post in await stage.posts():
+                    posts.setdefault(post.order_hash, post.came_at)  # the first of each counts
                 hashes = {str(key): str(value) for key, value in await stage.rows(query, ids)}
     times = [
         (posts[hashes[one.document["signal_id"]]] - one.due_at) * 1000

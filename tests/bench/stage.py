@@ -39,6 +39,19 @@ class StageError(Exception):
     """Something that is to be measured does not run."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """One order as it came in at the exchange.
+
+    Attributes:
+        port: of whoever sent it.
+    """
+
+    order_hash: str
+    came_at: float
+    port: int
+
+
 @dataclass
 class Stage:
     """Everything that runs.
@@ -78,11 +91,11 @@ class Stage:
         """Return what a query finds."""
         return await (await self.database.execute(query.encode(), values)).fetchall()
 
-    async def posts(self) -> list[tuple[str, float]]:
-        """Return hash and moment of every POST since the last call."""
+    async def posts(self) -> list[Post]:
+        """Return every POST since the last call."""
         async with httpx.AsyncClient(trust_env=False) as http:
             rows = (await http.get(f"{self.exchange}/bench/posts")).json()
-        return [(str(order_hash), float(at)) for order_hash, at in rows]
+        return [Post(order_hash=row[0], came_at=row[1], port=row[2]) for row in rows]
 
     async def hold(self, *, on: bool) -> None:
         """Withhold the answers to orders, or let them go."""
@@ -196,7 +209,7 @@ async def running(
             stdout=output,
             stderr=output,
             cwd=ROOT,
-            env=_plain_environment() | dict(known),
+            env=plain_environment() | dict(known),
             start_new_session=True,  # Ctrl-C ends the benchmark, and that ends the rest in order
         )
     try:
@@ -211,17 +224,18 @@ async def running(
 
 
 @asynccontextmanager
-async def dev_server(root: Path, *flags: str) -> AsyncGenerator[tuple[str, int]]:
-    """Run a Temporal development server with its default flags; yield its address and pid."""
+async def dev_server(root: Path, *flags: str) -> AsyncGenerator[str]:
+    """Run a Temporal development server with its default flags; yield its address."""
     port, ui = free_ports(2)
     listen = ("--ip", HOST, "--port", str(port), "--ui-port", str(ui), "--log-level", "error")
     command = (binary(), "server", "start-dev", *listen, *flags)
-    async with running(root / "dev-server", command, {}) as process:
+    async with running(root / "dev-server", command, {}):
         await listening(port)
-        yield f"{HOST}:{port}", process.pid
+        yield f"{HOST}:{port}"
 
 
-def _plain_environment() -> dict[str, str]:
+def plain_environment() -> dict[str, str]:
+    """Return our environment without what would steer a process elsewhere."""
     strays = ("TEMPORAL_", "HOLDFAST_", "PG")
     return {name: value for name, value in os.environ.items() if not name.startswith(strays)}
 

@@ -17,6 +17,9 @@ DRAIN_SECONDS: Final = 60.0
 UNDONE: Final = (
     "SELECT id FROM holdfast.signals WHERE id = ANY(%s) AND status IN ('received', 'processing')"
 )
+ANY_UNDONE: Final = (
+    "SELECT id FROM holdfast.signals WHERE status IN ('received', 'processing') LIMIT 1"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,17 +84,16 @@ async def product(stage: Stage, seconds: float, tag: str) -> Rate:
         window.count(len(asked) - len(left))
         going.difference_update(set(asked) - left)
     after = stage.cpu_seconds()
-    await _drained(stage, going)
     loader.close()
     whole = max(number - len(going), 1)
     spent = {name: (after[name] - before.get(name, 0)) * 1000 / whole for name in after}
     return Rate(per_second=window.per_second, cpu_milliseconds=spent)
 
 
-async def _drained(stage: Stage, going: set[str]) -> None:
+async def drained(stage: Stage) -> None:
     """Wait until what was begun is over: the next measurement is to begin on a quiet stack."""
     for _ in range(int(DRAIN_SECONDS / 0.2)):
-        if not await stage.rows(UNDONE, list(going)):
+        if not await stage.rows(ANY_UNDONE):
             return
         await asyncio.sleep(0.2)
 
