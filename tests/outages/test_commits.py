@@ -34,7 +34,7 @@ pytestmark = pytest.mark.services
 COMMIT = b"COMMIT\0"
 # What commits by itself, in the one statement that it is.
 ALONE = b"UPDATE holdfast.orders"
-COMMITTING = dict.fromkeys(
+COMMITTING: dict[str, bytes] = dict.fromkeys(
     (
         "orders.answered",
         "orders.answered unknown",
