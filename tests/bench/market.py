@@ -10,7 +10,7 @@ from infra.exchanges.polymarket.client import PolymarketAccount
 from infra.exchanges.polymarket.sdk import Credentials
 from infra.settings import ExchangeSettings
 from tests.bench.exchange import MARKETS, condition, slug, tokens
-from tests.exchanges.scripted import DEPOSIT_WALLET, KEYS, ME, PRIVATE_KEY
+from tests.exchanges.scripted import DEPOSIT_WALLET, KEYS, ME, PRIVATE_KEY, a_gate
 
 
 def market(number: int) -> Market:
@@ -54,7 +54,8 @@ async def account_on_bench(clob_url: str) -> AsyncGenerator[PolymarketAccount]:
     credentials = Credentials(
         wallet=DEPOSIT_WALLET, signature_type=3, keys=KEYS, private_key=PRIVATE_KEY
     )
-    account = open_account(ExchangeSettings(clob_url=clob_url), ME, credentials, _lookup)
+    exchange = ExchangeSettings(clob_url=clob_url)
+    account = open_account(exchange, ME, credentials, _lookup, a_gate())
     try:
         yield account
     finally:
