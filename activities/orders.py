@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 CLOCK_MARGIN = timedelta(seconds=60)  # the exchange's clock and ours may differ this much
 NO_FUNDS = Funds(free_usd=Decimal(0), free_shares=Decimal(0), unsettled_shares=Decimal(0))
 HEARTBEAT_SECONDS = 0.3  # well inside the heartbeat timeout of a send
+PERMIT_SECONDS = 3.0  # a process that was held up for longer is taken for dead, and gone on without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,15 +191,26 @@ class OrderActivities:
 
     @activity.defn
     async def submit(self, order: Order) -> Submission:
-        """Send the stored bytes once; whatever interrupts the send, it is recorded as unknown."""
+        """Send the stored bytes once; whatever interrupts the send, it is recorded as unknown.
+
+        A process that was frozen since its permit sends nothing: others have gone on without it.
+        """
+        async with _heartbeats():
+            return await self._submitted(order)
+
+    async def _submitted(self, order: Order) -> Submission:
+        """Send, if it may be sent, and at once."""
         permit = await self.orders.begin_send(order.order_hash, self.clock())
         if permit.payload is None:
             return Submission(answer=Answer.NOT_SENT, words=permit.refusal)
+        permitted_at = time.monotonic()  # it counts while the process is stopped, too
         await self.failpoint("order.before_post")
         exchange = self.desks[order.account_id].exchange_for(order.side)
+        if time.monotonic() - permitted_at > PERMIT_SECONDS:
+            log.error("order.send_stale", extra={"order_hash": order.order_hash})
+            return Submission(answer=Answer.UNKNOWN, words="held up since its permit: not sent")
         try:
-            async with _heartbeats():
-                return await exchange.submit(permit.payload)
+            return await exchange.submit(permit.payload)
         except asyncio.CancelledError:
             lost = Submission(answer=Answer.UNKNOWN, words="the send was interrupted")
             await asyncio.shield(self.orders.answered(order.order_hash, lost, self.clock()))

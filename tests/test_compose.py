@@ -215,11 +215,14 @@ def test_every_file_it_mounts_is_there_and_scripts_can_be_run() -> None:
     assert (PRODUCTION / "dynamicconfig" / config).is_file()
 
 
-def test_production_s_server_is_set_like_the_embedded_one() -> None:
+def test_d8_production_s_server_is_set_like_the_embedded_one_poll_limits_raised() -> None:
     text = (PRODUCTION / "dynamicconfig/holdfast.yaml").read_text()
     production = {key: rows[0]["value"] for key, rows in yaml.safe_load(text).items()}
     embedded = {key: json.loads(value) for key, value in DYNAMIC_CONFIG.items()}
     assert production == embedded
+    raised = [key for key in production if key.endswith("ProcessorMaxPollRPS")]
+    assert len(raised) == 3
+    assert all(production[key] >= 1_000 for key in raised)
 
 
 def test_the_image_holds_every_room_and_its_build_context_lets_them_in() -> None:

@@ -74,6 +74,9 @@ class Fills:
             if after != before:
                 await store_holding(connection, before, after, now)
             await _tell(connection, _Step(fill, known, ours, before.position, after.position))
+            if after.position.size < min(before.position.size, 0):
+                short = {"token_id": fill.token_id, "size": f"{after.position.size:f}"}
+                log.critical("position.short", extra=short)
             # A trade's later statuses change nothing that the order's workflow waits for.
             return Recorded(is_new=True, workflow_id=workflow_id if known is None else None)
 

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from domain.answer import Answer, Submission
 from domain.errors import UnavailableError
-from domain.fill import SeenBy
+from domain.fill import FillStatus, SeenBy
 from domain.order import Order, OrderState, Side
 from domain.risk import AccountState
 from infra.clock import monotonic_seconds
@@ -344,3 +344,35 @@ async def test_an_answer_that_never_comes_is_a_lost_connection_not_a_wait_withou
         await link.heal()
         assert await one(engine, "SELECT 1") == 1
     await engine.dispose()
+
+
+@pytest.mark.parametrize("fails_first", ["the purchase", "the sale"])
+async def test_s5_a_purchase_that_fails_after_its_shares_were_sold_is_taken_back_aloud(
+    orders: Orders, fills: Fills, caplog: pytest.LogCaptureFixture, fails_first: str
+) -> None:
+    held = await bought(orders, fills)
+    sale = an_order("sale", side=Side.SELL, size=Decimal(10), token_id=held.token_id)
+    await orders.admit(sale, b"sell", WIDE)
+    purchase, sold = a_fill(size=Decimal(10)), a_fill("t2", sale, size=Decimal(10))
+    await fills.record(sold, SeenBy.STREAM, later(1))
+    async with transaction(orders.engine) as connection:
+        await connection.execute(text("UPDATE fills SET status = 'MINED'"))
+    assert await one(fills.engine, "SELECT size FROM positions") == 0
+    failing = [purchase, sold] if fails_first == "the purchase" else [sold, purchase]
+
+    await fills.record(replace(failing[0], status=FillStatus.FAILED), SeenBy.POLL, later(2))
+
+    first_is_purchase = failing[0] is purchase
+    size = await one(fills.engine, "SELECT size FROM positions")
+    assert size == (Decimal(-10) if first_is_purchase else Decimal(10))  # what the exchange has
+    assert ("position.short" in caplog.messages) == first_is_purchase
+    again = an_order("again", side=Side.SELL, size=Decimal(5), token_id=held.token_id)
+    free = await orders.funds(again.account_id, again.token_id, Decimal(0))
+    assert free.free_shares == (Decimal(0) if first_is_purchase else Decimal(10))
+
+    await fills.record(replace(failing[1], status=FillStatus.FAILED), SeenBy.POLL, later(3))
+
+    [position] = await rows(fills.engine, "SELECT size, cash_usd, cost_usd FROM positions")
+    assert set(position.values()) == {Decimal(0)}
+    reversals = "SELECT count(*) FROM events WHERE kind = 'fill.reversed'"
+    assert await one(fills.engine, reversals) == 2
