@@ -53,7 +53,7 @@ SEED ?= 1
 KILLS ?= 50
 ALERTS ?= 200
 chaos: install
-	CHAOS_SEED=$(SEED) CHAOS_KILLS=$(KILLS) CHAOS_ALERTS=$(ALERTS) \
+	CHAOS_SEED=$(SEED) CHAOS_KILLS=$(KILLS) CHAOS_ALERTS=$(ALERTS) CHAOS_SETTLE_SECONDS=60 \
 		$(BIN)/pytest -q -s tests/chaos/test_campaign.py
 
 # Measure the engine beside its floors: make bench, or make bench BENCH=--quick.

@@ -21,7 +21,6 @@ from tests.chaos.evidence import OK, Sent
 from tests.e2e.conftest import Row, World
 
 ROLES: Final = ("api", "worker-trading", "worker-streams", "temporal", "postgres", "paper")
-SETTLE_SECONDS: Final = 60.0  # the promise: so long after the last kill nothing is under way
 LEAST_GAP_SECONDS: Final = 0.3
 MOST_GAP_SECONDS: Final = 2.5
 SAMPLE_SECONDS: Final = 1.0
@@ -67,13 +66,18 @@ class Alert:
 
 @dataclass
 class Campaign:
-    """One run; everything chosen follows from the seed, what comes of it from the machine."""
+    """One run; everything chosen follows from the seed, what comes of it from the machine.
+
+    Attributes:
+        settle_seconds: so long after the last kill nothing is under way any more.
+    """
 
     world: World
     dice: Dice
     kills: list[Kill]
     alerts: list[Alert]
     markets: list[Row]
+    settle_seconds: float
     bodies: dict[str, Row] = field(default_factory=dict[str, Row])
     killed: Counter[str] = field(default_factory=Counter[str])
     found: list[Violation] = field(default_factory=list[Violation])
@@ -89,7 +93,7 @@ class Campaign:
         beside = [asyncio.create_task(self._move_books()), asyncio.create_task(self._sample())]
         try:
             await self._kill_all()
-            async with asyncio.timeout(SETTLE_SECONDS):
+            async with asyncio.timeout(self.settle_seconds):
                 await asyncio.gather(*sending)
         finally:
             for task in (*beside, *sending):
@@ -120,7 +124,7 @@ class Campaign:
     async def _settle(self) -> None:
         """Wait until nothing is under way any more."""
         left = ["everything"]
-        while time.monotonic() < self.last_kill_at + SETTLE_SECONDS:
+        while time.monotonic() < self.last_kill_at + self.settle_seconds:
             with contextlib.suppress(httpx.HTTPError, psycopg.Error, OSError):
                 evidence = await self.world.evidence()
                 left = await asyncio.to_thread(unsettled, self.world.database_url, evidence)
@@ -131,7 +135,7 @@ class Campaign:
                 self.waited_for[after] = left
                 self.stories = await asyncio.to_thread(stories, self.world.database_url, left)
             await asyncio.sleep(LOOK_SECONDS)
-        raise AssertionError(f"stuck {SETTLE_SECONDS:.0f} s after the last kill: {left}")
+        raise AssertionError(f"stuck {self.settle_seconds:.0f} s after the last kill: {left}")
 
     async def _sample(self) -> None:
         """Check again and again what must hold at each instant."""
@@ -225,9 +229,8 @@ class Campaign:
         }
 
 
-def planned(world: World, seed: int, *, kills: int, alerts: int, markets: list[Row]) -> Campaign:
-    """Return a campaign with every choice that can be made beforehand."""
-    dice = Dice(seed)
+def planned(dice: Dice, *, kills: int, alerts: int) -> tuple[list[Kill], list[Alert]]:
+    """Return every choice that can be made beforehand."""
     rounds = -(-kills // len(ROLES))
     roles = [role for turn in range(rounds) for role in dice.shuffled(ROLES, "roles", turn)]
     deaths = [
@@ -244,7 +247,7 @@ def planned(world: World, seed: int, *, kills: int, alerts: int, markets: list[R
         Alert(number=number, kind=kind, at_seconds=dice.between(0, seconds, "at", number))
         for number, kind in enumerate(kinds[:alerts])
     ]
-    return Campaign(world=world, dice=dice, kills=deaths, alerts=sent, markets=markets)
+    return deaths, sent
 
 
 def shown(figures: Mapping[str, Any]) -> str:
