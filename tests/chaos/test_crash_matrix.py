@@ -24,6 +24,8 @@ FAULTS: Final = {
     "fill.mid_tx": "C6",
 }
 FILLS: Final = sorted(name for name in NAMES if name.startswith("fill."))
+HALTS: Final = sorted(name for name in NAMES if name.startswith("kill."))
+ORDERS: Final = sorted(NAMES - set(HALTS))
 FIRED: Final[set[str]] = set()
 
 
@@ -44,7 +46,7 @@ async def far(world: World) -> Row:
     return await world.quiet_market("0.30", "0.60")
 
 
-@pytest.mark.parametrize("point", sorted(NAMES), ids=named)
+@pytest.mark.parametrize("point", ORDERS, ids=named)
 async def test_a_market_order_survives_a_kill_at(world: World, point: str, deep: Row) -> None:
     token = str(deep["tokens"][0]["token_id"])
     before = len(await world.orders_at_exchange(token))
@@ -86,6 +88,24 @@ async def test_an_order_filled_in_parts_survives_a_kill_at(
     await world.assert_account_agrees(token)
 
 
+@pytest.mark.parametrize("point", HALTS, ids=named)
+async def test_a_halt_survives_a_kill_at(world: World, point: str, far: Row) -> None:
+    signal_id = await world.send("BuyLimit", far, f"halt {point}", size="30", price="0.50")
+    await world.stage.until("the order to rest", _is(world, signal_id, "LIVE"))
+    world.arm_again(point)
+
+    await world.operate("kill")
+    await world.stage.until("the halt", _stands(world, "halted"))
+    await world.stage.until("the order's end", _is(world, signal_id, "CANCELLED"))
+
+    assert world.has_fired(point), "the instant was never reached"
+    FIRED.add(point)
+    token = str(far["tokens"][0]["token_id"])
+    assert "LIVE" not in {row["status"] for row in await world.orders_at_exchange(token)}
+    await world.operate("resume")
+    await world.stage.until("the account to trade again", _stands(world, "running"))
+
+
 async def test_after_all_kills_every_instant_was_hit_and_every_invariant_holds(
     world: World,
 ) -> None:
@@ -98,6 +118,13 @@ async def test_after_all_kills_every_instant_was_hit_and_every_invariant_holds(
 
     assert FIRED == NAMES
     assert [str(each) for each in check(world.database_url, await world.evidence())] == []
+
+
+def _stands(world: World, state: str) -> Callable[[], Awaitable[bool]]:
+    async def is_so() -> bool:
+        return [row["state"] for row in await world.stage.rows("accounts")] == [state]
+
+    return is_so
 
 
 def _is(world: World, signal_id: str, state: str) -> Callable[[], Awaitable[bool]]:

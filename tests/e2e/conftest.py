@@ -131,6 +131,17 @@ class World:
         """Return what the outside says of everything up to now."""
         return await self.ledger.read(self.opening, list(self.sent))
 
+    async def operate(self, verb: str) -> None:
+        """Ask the engine to do something with the account, until somebody takes it."""
+        api = self.stage.endpoints.api
+        url = f"{api.url}/api/v1/accounts/{self.stage.endpoints.accounts[0].id}/{verb}"
+        headers = {"Authorization": f"Bearer {api.key}"}
+
+        async def is_taken() -> bool:
+            return (await self.stage.http.post(url, headers=headers)).status_code == 202
+
+        await self.stage.until(f"{verb} to be taken", is_taken)
+
     async def signal(self, signal_id: str) -> Row:
         """Return a signal as it stands."""
         return next(row for row in await self.stage.rows("signals") if row["id"] == signal_id)
