@@ -15,8 +15,9 @@ FREE: Final = "{}"  # stands for any one part of a path; the request gets it as 
 
 @dataclass(slots=True)
 class Routes:
-    """The paths of one service, without its base prefix."""
+    """The paths of one service, without its base prefix; `otherwise` answers all others."""
 
+    otherwise: Responder | None = None
     table: dict[tuple[str, str], Responder] = field(
         default_factory=dict[tuple[str, str], Responder]
     )
@@ -41,6 +42,7 @@ class Routes:
         """Return the answer. Raises RefusedError: 404 for no such path, or the responder's."""
         path = request.path.rstrip("/") or "/"
         responder = self.table.get((request.method, path)) or self._templated(request, path)
+        responder = responder or self.otherwise
         if responder is None:
             raise RefusedError(404, "not found")
         return responder(request)

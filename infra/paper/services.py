@@ -1,5 +1,6 @@
 """Which tables of paths make up each base path of the exchange."""
 
+from functools import partial
 from typing import Final
 
 from infra.paper import (
@@ -52,4 +53,5 @@ TABLES: Final[dict[str, tuple[Paths, ...]]] = {
 
 def services(exchange: Exchange) -> dict[str, Routes]:
     """Return the routes of every base path, without the admin's."""
-    return {name: Routes().serve(exchange, *tables) for name, tables in TABLES.items()}
+    found = {name: Routes().serve(exchange, *tables) for name, tables in TABLES.items()}
+    return {**found, "perps": Routes(otherwise=partial(unserved.PERPETUALS, exchange))}

@@ -7,18 +7,21 @@ from infra.paper.routes import Paths, Served
 from infra.paper.wire import Answer, RefusedError, Request
 
 
-def _not_served(what: str) -> Served:
+def not_served(what: str) -> Served:
+    """Return the responder that refuses, naming what is not done here."""
+
     def refuse(_: Exchange, __: Request) -> Answer:
         raise RefusedError(501, f"the paper exchange does not serve {what}")
 
     return refuse
 
 
-_QUOTES: Final = _not_served("requests for quote")
-_COMBOS: Final = _not_served("combos")
-_CHAIN: Final = _not_served("transactions on the chain")
-_SESSIONS: Final = _not_served("session keys")
+_QUOTES: Final = not_served("requests for quote")
+_COMBOS: Final = not_served("combos")
+_CHAIN: Final = not_served("transactions on the chain")
+_SESSIONS: Final = not_served("session keys")
 
+PERPETUALS: Final = not_served("perpetuals")  # of a whole service, whatever the path
 CLOB: Final[Paths] = {
     ("POST", "/rfq/request"): _QUOTES,
     ("DELETE", "/rfq/request"): _QUOTES,

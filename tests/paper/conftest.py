@@ -140,6 +140,11 @@ class Server:
         self.process.terminate()
         self.process.wait(10)
 
+    def get(self, target: str) -> Any:
+        reply = httpx.get(self.url + target, trust_env=False)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
     def admin(self, method: str, path: str, body: object = None) -> Any:
         reply = httpx.request(method, f"{self.url}/_paper{path}", json=body, trust_env=False)
         assert reply.status_code == 200, reply.text
