@@ -1,5 +1,7 @@
 """One paper exchange for the whole contract suite, and one walk through it per client."""
 
+# pyright: reportMissingTypeStubs=false
+
 import asyncio
 import dataclasses
 from collections.abc import Generator
@@ -11,8 +13,10 @@ from polymarket.environments import (
     Environment,
     _create_environment,  # pyright: ignore[reportPrivateUsage] - the SDK's only way to other addresses
 )
+from py_clob_client_v2 import ClobClient
 
 from tests.contract.async_calls import ASYNC_PUBLIC, ASYNC_SECURE
+from tests.contract.older_calls import OLDER
 from tests.contract.public_calls import PUBLIC
 from tests.contract.secure_calls import SECURE
 from tests.contract.talk import Talk, Walk
@@ -70,6 +74,19 @@ def walks(server: Server) -> dict[str, Walk]:
     with found["async_secure"].listening():
         asyncio.run(_walk_async_secure(found["async_secure"], worlds["async_secure"], environment))
     return found
+
+
+@pytest.fixture(scope="session")
+def older_walk(server: Server) -> Walk:
+    """What the older client saw."""
+    walk, world = Walk(), make_world(server, "older", 0xB1)
+    with walk.listening():
+        client = ClobClient(
+            server.url + "/clob", 137, key=world.key, signature_type=3, funder=world.wallet
+        )
+        client.set_api_creds(client.create_or_derive_api_key())
+        asyncio.run(walk.run(Talk(client), OLDER, world))
+    return walk
 
 
 async def _walk_async_public(walk: Walk, world: World, environment: Environment) -> None:
