@@ -110,7 +110,7 @@ def history_of(
     rows = exchange.ledger.rows(
         "SELECT matched_at, price, token_id FROM legs WHERE place = 0 AND condition_id = ? "
         "AND matched_at BETWEEN ? AND ? ORDER BY matched_at DESC LIMIT ?",
-        (market.condition_id, window[0] * MICRO, window[1] * MICRO, _HISTORY_ROWS),
+        (market.condition_id, window[0] * MICRO, (window[1] + 1) * MICRO - 1, _HISTORY_ROWS),
     )
     points: list[tuple[int, int]] = []
     for row in reversed(rows):
