@@ -11,8 +11,9 @@ from decimal import Decimal
 
 from temporalio import activity
 
+from activities.trades import prove_fee_asset
 from domain.answer import Answer, Submission
-from domain.errors import InvalidInputError, RejectedError, UnavailableError
+from domain.errors import HoldfastError, InvalidInputError, RejectedError, UnavailableError
 from domain.fill import SeenBy
 from domain.market import Book, Market
 from domain.order import Order, OrderEvent, OrderState, OrderType, Side, Sighting
@@ -156,7 +157,19 @@ class OrderActivities:
                 return NO_FUNDS
             desk = self.desks[request.account_id]
             collateral_usd = await desk.exchange_for(request.side).collateral_usd()
-        return await self.orders.funds(request.account_id, token_id, collateral_usd)
+        funds = await self.orders.funds(request.account_id, token_id, collateral_usd)
+        if request.side is Side.SELL and funds.unsettled_shares:
+            await self._prove_fees(request.account_id, token_id)
+            funds = await self.orders.funds(request.account_id, token_id, collateral_usd)
+        return funds
+
+    async def _prove_fees(self, account_id: str, token_id: str) -> None:
+        """Find out how many shares a fee has taken; a sale goes on with fewer where that fails."""
+        try:
+            for doubt in await self.fills.fee_doubts(account_id, token_id):
+                await prove_fee_asset(self.desks[account_id].exchange, self.fills, doubt)
+        except HoldfastError as error:
+            log.warning("fee_asset.not_asked", extra={"token_id": token_id}, exc_info=error)
 
     async def _admit(
         self, request: OrderRequest, asked: Terms, market: Market, token_id: str

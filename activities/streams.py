@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 0.2
 CATCH_UP_SECONDS = 30  # the channel may be mute while it looks alive: REST must carry alone
 UNSETTLED_SECONDS = 30
+PROVE_SECONDS = 15  # a sale asks by itself; this is for what is held and not being sold
 REVIVE_SECONDS = 10  # how long an order we thought dead may live unwatched
 MARK_SECONDS = 2
 FAULT_PAUSE_SECONDS = 1
@@ -70,6 +71,7 @@ class StreamActivities:
                 group.create_task(self._follow(account_id)),
                 group.create_task(_every(UNSETTLED_SECONDS, recorder.read_unsettled)),
                 group.create_task(_every(CATCH_UP_SECONDS, recorder.catch_up)),
+                group.create_task(_every(PROVE_SECONDS, recorder.prove_fee_assets)),
                 group.create_task(_every(REVIVE_SECONDS, lambda: self.revive(account_id))),
                 group.create_task(_every(MARK_SECONDS, lambda: self._mark(account_id))),
             ]

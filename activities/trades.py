@@ -1,12 +1,31 @@
 """Recording an account's trades, whoever saw them: the stream, a poll, a catch-up."""
 
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from domain.fill import Fill, SeenBy
+from domain.fill import FeeDoubt, Fill, SeenBy
 from domain.ports import Clock, Exchange, FillStore, Workflows
 
+log = logging.getLogger(__name__)
+
 OVERLAP = timedelta(seconds=60)  # trades become visible late and out of order
+
+
+async def prove_fee_asset(exchange: Exchange, fills: FillStore, doubt: FeeDoubt) -> None:
+    """Ask the exchange for a balance, and write what it proves of the fees behind it.
+
+    Fills that come in meanwhile make the balance say nothing, so the doubt must be the same after.
+    """
+    balance = await exchange.shares(doubt.token_id)
+    asset = doubt.settled_by(balance)
+    if asset is None:
+        detail = {"token_id": doubt.token_id, "balance": str(balance)}
+        log.info("fee_asset.not_proved", extra={**detail, "held": str(doubt.held_shares)})
+    elif doubt in await fills.fee_doubts(doubt.account_id, doubt.token_id):
+        await fills.prove_fee_asset(doubt, asset, balance)
+        about = {"condition_id": doubt.condition_id, "asset": asset.value}
+        log.info("fee_asset.proved", extra=about)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +54,11 @@ class Recorder:
             newest = max(newest or fill.matched_at, fill.matched_at)
         if newest is not None and newest != cursor:
             await self.fills.advance_cursor(self.account_id, newest)
+
+    async def prove_fee_assets(self) -> None:
+        """Find out, by balances, how fees were taken wherever we do not know it yet."""
+        for doubt in await self.fills.fee_doubts(self.account_id):
+            await prove_fee_asset(self.exchange, self.fills, doubt)
 
     async def read_unsettled(self) -> None:
         """Read every trade again that is neither confirmed nor failed yet."""

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from domain.answer import Submission
-from domain.fill import Fill, FillStatus, SeenBy
+from domain.fill import FeeAsset, FeeDoubt, Fill, FillStatus, SeenBy
 from domain.halt import Standing
 from domain.market import Book, Market
 from domain.order import Order, OrderEvent, Sighting
@@ -268,6 +268,14 @@ class FillStore(Protocol):
 
     async def unsettled(self, account_id: str) -> list[UnsettledTrade]:
         """Return every trade that is still neither confirmed nor failed."""
+        ...
+
+    async def fee_doubts(self, account_id: str, token_id: str | None = None) -> list[FeeDoubt]:
+        """Return tokens of which no trade is unsettled and the buyers' fee asset is not known."""
+        ...
+
+    async def prove_fee_asset(self, doubt: FeeDoubt, asset: FeeAsset, balance: Decimal) -> None:
+        """Write what a balance proved of a market's fees, and count its positions again by it."""
         ...
 
     async def cursor(self, account_id: str) -> datetime | None:

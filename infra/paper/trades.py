@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from infra.paper.book import Match, Order
 from infra.paper.catalogue import Market
@@ -20,6 +22,7 @@ class TradeStatus(StrEnum):
     FAILED = "FAILED"
 
 
+_FEE_UNIT: Final = Decimal(10)  # micro-units: fees have five places
 OVER = frozenset({TradeStatus.CONFIRMED, TradeStatus.FAILED})
 
 
@@ -149,7 +152,17 @@ def _charge(market: Market, leg: Leg) -> None:
     leg.fee = market.fee(leg.size, leg.price)
     if market.fee_asset == "shares" and leg.side == "BUY":
         leg.fee_asset = "shares"
-        leg.fee = leg.fee * MICRO // leg.price
+        leg.fee = _share_fee(market, leg.size, leg.price)
+
+
+def _share_fee(market: Market, size: int, price: int) -> int:
+    """Return a fee in shares: the curve over the price, rounded to five places by itself."""
+    if not market.has_fees:
+        return 0
+    chance = Decimal(price) / MICRO
+    curve = (chance * (1 - chance)) ** market.fee_exponent
+    exact = Decimal(size) * Decimal(market.fee_rate) * curve / chance
+    return int((exact / _FEE_UNIT).to_integral_value() * _FEE_UNIT)
 
 
 def plan_by_price(matches: Sequence[Match]) -> list[list[Match]]:

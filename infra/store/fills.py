@@ -17,11 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import col
 
 from domain.errors import InvariantError
-from domain.fill import FINAL, RANK, Fill, FillStatus, SeenBy, is_news
+from domain.fill import FINAL, RANK, FeeAsset, FeeDoubt, Fill, FillStatus, SeenBy, is_news
 from domain.order import Order
 from domain.ports import Failpoint, Recorded, UnsettledTrade
 from domain.position import Holding, Position, rebuilt
 from infra.store import tables
+from infra.store.charges import as_charged, doubts, prove
 from infra.store.database import rerun, retried, transaction
 from infra.store.events import announce, fill_event, write
 from infra.store.holdings import fills_of, locked_holding, store_holding
@@ -57,6 +58,7 @@ class Fills:
             ours = await by_hash(connection, fill.order_hash)
             if ours is not None:
                 fill = replace(fill, account_id=ours.account_id, source=ours.source)
+            fill = await as_charged(connection, fill)
             before = await locked_holding(connection, fill)
             known = await _known(connection, fill)
             workflow_id = ours.workflow_id if ours is not None else None
@@ -99,6 +101,20 @@ class Fills:
                     trade_id=leg.trade_id, condition_id=leg.condition_id, status=leg.status
                 )
         return list(trades.values())
+
+    async def fee_doubts(self, account_id: str, token_id: str | None = None) -> list[FeeDoubt]:
+        """Return tokens of which no trade is unsettled and the buyers' fee asset is not known."""
+        async with transaction(self.engine) as connection:
+            return await doubts(connection, account_id, token_id)
+
+    @rerun
+    async def prove_fee_asset(self, doubt: FeeDoubt, asset: FeeAsset, balance: Decimal) -> None:
+        """Write what a balance proved of a market's fees, and count its positions again by it.
+
+        The first proof stays; one that is not about the fills as they are now writes nothing.
+        """
+        async with transaction(self.engine) as connection:
+            await prove(connection, doubt, asset, balance)
 
     async def cursor(self, account_id: str) -> datetime | None:
         """Return how far the account's trades have been read; None before the first time."""

@@ -27,6 +27,13 @@ _STATEMENT: Final = text(
             size * price + CASE WHEN fee_asset = 'collateral' THEN fee ELSE 0 END AS usd
         FROM holdfast.fills
         WHERE account_id = :account AND side = 'BUY' AND status IN ('MATCHED', 'RETRYING')
+    ), doubtful AS (
+        SELECT sum(share_fee) AS shares FROM holdfast.fills
+        WHERE account_id = :account AND token_id = :token AND side = 'BUY'
+            AND status IN ('MINED', 'CONFIRMED') AND NOT EXISTS (
+                SELECT 1 FROM holdfast.charges
+                WHERE charges.condition_id = fills.condition_id
+            )
     )
     SELECT
         (SELECT count(*) FROM promises WHERE is_open) AS open_orders,
@@ -39,7 +46,7 @@ _STATEMENT: Final = text(
         (SELECT coalesce(sum(size), 0) FROM holdfast.positions
             WHERE account_id = :account AND token_id = :token) AS held_shares,
         (SELECT coalesce(sum(shares), 0) FROM unsettled WHERE token_id = :token)
-            AS unsettled_shares,
+            + (SELECT coalesce(shares, 0) FROM doubtful) AS unsettled_shares,
         (SELECT coalesce(sum(promised), 0) FROM promises
             WHERE side = 'SELL' AND token_id = :token) AS promised_shares
     """  # noqa: S608  # only our own constants are put in
@@ -55,7 +62,8 @@ class Stakes:
         promised_usd: open buys at their limits, and buys matched whose collateral has not left.
         market_usd: cost of what is held in the market, and its open buys at their limits.
         held_shares: the token's position.
-        unsettled_shares: those of them whose trade is not mined, so that they cannot be sold.
+        unsettled_shares: those of them that cannot be sold yet: their trade is not mined, or they
+            may have gone off as a fee.
         promised_shares: shares of the token on sale.
     """
 

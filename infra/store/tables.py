@@ -230,6 +230,7 @@ class Fills(Table, table=True):
     size: Decimal = _money()
     fee: Decimal = _money()
     fee_asset: str = _words()
+    share_fee: Decimal = _money()
     status: str = _words()
     source: str = _words()
     matched_at: datetime = _at()
@@ -385,6 +386,19 @@ class Markets(Table, table=True):
     listed_at: datetime = _at()
     updated_at: datetime = _at()
     outcome_prices: list[str] | None = _json(may_be_null=True)
+
+
+class Charges(Table, table=True):
+    """What a market takes a buyer's fee in, where a balance has proved it.
+
+    Columns:
+        evidence: the doubt, and the balance that settled it.
+    """
+
+    condition_id: str = _key()
+    asset: str = _words()
+    evidence: dict[str, Any] = _json()
+    proved_at: datetime = _at()
 
 
 class Tokens(Table, table=True):

@@ -14,7 +14,7 @@ from typing import Any
 
 from domain.answer import Answer, Submission, answered
 from domain.errors import InvariantError
-from domain.fill import FeeAsset, Fill, FillStatus, SeenBy
+from domain.fill import FeeAsset, FeeDoubt, Fill, FillStatus, SeenBy
 from domain.halt import Standing
 from domain.ids import digest
 from domain.market import Book, Level, Market, Token
@@ -362,6 +362,12 @@ class Ledger:
 
     async def unsettled(self, account_id: str) -> list[UnsettledTrade]:
         return []
+
+    async def fee_doubts(self, account_id: str, token_id: str | None = None) -> list[FeeDoubt]:
+        return []
+
+    async def prove_fee_asset(self, doubt: FeeDoubt, asset: FeeAsset, balance: Decimal) -> None:
+        raise AssertionError(doubt)
 
     async def cursor(self, account_id: str) -> datetime | None:
         return None

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Final
 
 from domain.errors import InvalidInputError
-from domain.fill import FeeAsset, Fill, FillStatus, taker_fee
+from domain.fill import FeeAsset, Fill, FillStatus, taker_fee, taker_share_fee
 from domain.market import Market
 from domain.order import COMPLETE_WITHIN, OrderSource, Side, Sighting
 from domain.ports import ActiveOrder, Cancelled, OrderSeen
@@ -68,6 +68,7 @@ class _Leg:
     price: Decimal
     size: Decimal
     fee: Decimal
+    share_fee: Decimal = Decimal(0)
 
 
 async def fills_of(raw: object, who: Identity, markets: MarketLookup) -> list[Fill]:
@@ -115,13 +116,16 @@ def _taker_leg(trade: Json, makers: list[Json], market: Market) -> _Leg:
     matches = _matches(trade, makers, asset, size)
     cash = sum((price * amount for price, amount in matches.items()), Decimal(0))
     fees = [taker_fee(market, price, amount) for price, amount in matches.items()]
+    share_fees = [taker_share_fee(market, price, amount) for price, amount in matches.items()]
+    side = wire.side(trade)
     return _Leg(
         order_hash=wire.text(trade, "taker_order_id"),
         token_id=asset,
-        side=wire.side(trade),
+        side=side,
         price=(cash / sum(matches.values())).quantize(PLACES),
         size=size,
         fee=sum(fees, Decimal(0)),
+        share_fee=sum(share_fees, Decimal(0)) if side is Side.BUY else Decimal(0),
     )
 
 
@@ -181,7 +185,8 @@ def _fill(trade: Json, leg: _Leg, who: Identity) -> Fill:
         price=leg.price,
         size=leg.size,
         fee=leg.fee,
-        fee_asset=FeeAsset.COLLATERAL,
+        fee_asset=FeeAsset.COLLATERAL,  # no trade says; the store knows markets that differ
+        share_fee=leg.share_fee,
         status=fill_status(trade),
         source=OrderSource.MANUAL,  # the store knows better where the order is ours
         matched_at=wire.moment(trade, "match_time", "matchtime", "last_update", "timestamp"),
