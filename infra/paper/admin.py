@@ -53,17 +53,17 @@ class Admin:
             return None
         kind, _, rest = request.path.strip("/").partition("/")
         identity, _, verb = rest.partition("/")
-        match kind, verb:
-            case "markets", "resolve":
-                return self._resolve(self._market(identity), request)
-            case "markets", "tick-size":
-                return self._tick_size(self._market(identity), request)
-            case "accounts", "balances":
-                return self._balances(normal(identity), request)
-            case "accounts", "orders":
-                return self._orders(normal(identity), request)
-            case _:
-                return None
+        market_verbs = {
+            "resolve": self._resolve,
+            "tick-size": self._tick_size,
+            "fees": self._fees,
+        }
+        account_verbs = {"balances": self._balances, "orders": self._orders}
+        if kind == "markets" and verb in market_verbs:
+            return market_verbs[verb](self._market(identity), request)
+        if kind == "accounts" and verb in account_verbs:
+            return account_verbs[verb](normal(identity), request)
+        return None
 
     def _market(self, condition_id: str) -> Market:
         market = self.exchange.engine.markets.get(condition_id)
@@ -105,7 +105,7 @@ class Admin:
         first = min(int(market.gamma_id) for market in engine.markets.values())
         market = open_market(opening, first + len(engine.markets))
         market.min_size = micro_of(wanted.get("min_size", "5"))
-        market.fee_asset = str(wanted.get("fee_asset", "collateral"))
+        market.fee_asset = _fee_asset(wanted.get("fee_asset", market.fee_asset))
         market.delay_us = micro_of(wanted.get("delay_s", 0))
         engine.add_market(market)
         engine.news.market(market.condition_id).special.append(self._opened(market))
@@ -165,6 +165,14 @@ class Admin:
             "timestamp": millis_text(self.exchange.now()),
             "tags": [market.tag],
         }
+
+    def _fees(self, market: Market, request: Request) -> Answer:
+        """Change what a market's takers pay (`fee_rate`) and a buyer in what (`fee_asset`)."""
+        wanted = request.json_object(_MALFORMED)
+        market.fee_asset = _fee_asset(wanted.get("fee_asset", market.fee_asset))
+        market.fee_rate = text_of(micro_of(wanted.get("fee_rate", market.fee_rate)))
+        self.exchange.engine.add_market(market)
+        return answered({"fee_asset": market.fee_asset, "fee_rate": market.fee_rate})
 
     def _tick_size(self, market: Market, request: Request) -> Answer:
         wanted = request.json_object(_MALFORMED)
@@ -259,6 +267,12 @@ def _event_message(market: Market) -> Json:
         "title": market.event_title,
         "description": market.event_title,
     }
+
+
+def _fee_asset(value: object) -> str:
+    if value not in ("collateral", "shares"):
+        raise RefusedError(400, "fee_asset is collateral or shares")
+    return str(value)
 
 
 def _key(signer: str, wanted: Json) -> ApiKey:

@@ -17,6 +17,7 @@ from infra.paper.late import LateRequests
 from infra.paper.ledger import RequestRow
 from infra.paper.limits import AddressLimits, SignerLimits, is_counted
 from infra.paper.news import News
+from infra.paper.oddities import refusal, told
 from infra.paper.placement import identify
 from infra.paper.protocol import CUT
 from infra.paper.routes import Routes
@@ -108,8 +109,11 @@ class Door:
         outcome = "ok"
         try:
             answer = self._route(request)
+            if request.service == CLOB:
+                answer = told(self._exchange, request, answer)
         except RefusedError as error:
-            answer, outcome = refused(error), error.text
+            other = refusal(self._exchange.switches, request, error)
+            answer, outcome = other or refused(error), error.text
         if request.service == CLOB:
             self._write_down(request, answer.status, note or request.outcome or outcome)
         return answer

@@ -142,8 +142,9 @@ class Engine:
         trades = self._trades(market, order, matches)
         fees = sum(trade.taker.fee for trade in trades if trade.taker.fee_asset == "collateral")
         self.accounts.check_funds(order, fees)
-        if market.delay_us and matches:
-            return self._delay(order, market)
+        delay_us = market.delay_us or self.switches.taker_delay_us
+        if delay_us and matches:
+            return self._delay(order, delay_us)
         self._accept(order)
         return self._execute(order, matches, trades)
 
@@ -151,9 +152,9 @@ class Engine:
         self.ledger.add_order(order)
         self.news.order(order, "PLACEMENT", order.status, order.created_at)
 
-    def _delay(self, order: Order, market: Market) -> Placed:
+    def _delay(self, order: Order, delay_us: int) -> Placed:
         order.status = "DELAYED"
-        order.due_at = self.now() + market.delay_us
+        order.due_at = self.now() + delay_us
         self._accept(order)
         self.orders[order.order_hash] = order
         self.accounts.hold_order(order, +1)
@@ -162,10 +163,9 @@ class Engine:
 
     def _trades(self, market: Market, order: Order, matches: list[Match]) -> list[Trade]:
         at = self.now()
-        return [
-            trade_of(market, order, group, bucket, at)
-            for bucket, group in enumerate(plan_by_price(matches))
-        ]
+        is_one = matches and self.switches.trades == "averaged"
+        groups = [matches] if is_one else plan_by_price(matches)
+        return [trade_of(market, order, group, bucket, at) for bucket, group in enumerate(groups)]
 
     def _execute(self, order: Order, matches: list[Match], trades: list[Trade]) -> Placed:
         """Apply planned matches to an order that is in no book yet, then rest what is left."""
@@ -250,7 +250,8 @@ class Engine:
             self.ledger.drop_order(order.order_hash)
         else:
             self.ledger.save_progress(order)
-        self.news.order(order, "CANCELLATION", status, self.now())
+        told = status if self.switches.cancel_reasons else "CANCELED"
+        self.news.order(order, "CANCELLATION", told, self.now())
 
     def open_of(self, address: str) -> list[Order]:
         """Return an EOA's open orders, oldest first."""

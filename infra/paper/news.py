@@ -59,6 +59,12 @@ class News:
             if kind == "CANCELLATION":
                 self.notices.cancelled(order, at)
 
+    def killed(self, order: Order, why: str, at: int) -> None:
+        """Tell an order's owner that it never rested; sizes and times are left empty then."""
+        frame = order_event(order, "CANCELLATION", why, at)
+        frame |= {"size_matched": "", "created_at": "", "outcome": ""}
+        self.user.append(UserNews(order.address, order.condition_id, frame))
+
     def trade(self, trade: Trade) -> None:
         """Tell every party of a trade where it stands, each once."""
         for address in dict.fromkeys(leg.address for leg in trade.legs):

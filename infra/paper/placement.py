@@ -15,6 +15,10 @@ from infra.paper.signed_order import PostedOrder, SignedOrder, parse_posted
 from infra.paper.wire import MICRO, Json, RefusedError, Request, micro_of, text_of
 
 _KILLED: Final = frozenset({FOK_KILLED, FAK_KILLED, CROSSES})
+_DUPLICATE: Final = "order {} is invalid. Duplicated."
+_LONG_DUPLICATE: Final = (
+    "order is invalid. Duplicated. Same order has already been placed, can't be placed again"
+)
 _EOA_TYPE: Final = 0
 _WRONG_SIGNER: Final = "the order signer address has to be the address of the API KEY"
 
@@ -43,7 +47,8 @@ class Placement:
             raise RefusedError(400, "the order owner has to be the owner of the API KEY")
         self._check_signer(signed, key, market)
         if self.engine.ledger.has_seen(identity):
-            raise RefusedError(400, f"order {identity} is invalid. Duplicated.")
+            is_long = self.engine.switches.duplicate_words == "long"
+            raise RefusedError(400, _LONG_DUPLICATE if is_long else _DUPLICATE.format(identity))
         terms = terms_of(signed, posted.order_type, market, identity)
         check_size(terms, posted.order_type, market, identity)
         self._check_kind(posted)
@@ -58,6 +63,9 @@ class Placement:
         except RefusedError as error:
             if error.text in _KILLED:
                 self.engine.ledger.see(order.order_hash, order.created_at)
+            if self.engine.switches.killed_events and order.type in IMMEDIATE:
+                why = f"CANCELED_{error.text}"
+                self.engine.news.killed(order, why, self.engine.now())
             raise
         self.engine.ledger.see(order.order_hash, order.created_at)
         return placed
@@ -66,6 +74,8 @@ class Placement:
         maker, signer = normal(signed.maker), normal(signed.signer)
         if signed.signature_type > POLY_1271:
             raise RefusedError(400, "Invalid signature_type")
+        if signed.signature_type == _EOA_TYPE and not self.engine.switches.eoa_makers:
+            raise RefusedError(400, "maker address not allowed, please use the deposit wallet flow")
         is_wallet = signed.signature_type == POLY_1271
         if signer != (maker if is_wallet else key.address):
             raise RefusedError(400, _WRONG_SIGNER)

@@ -12,7 +12,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from infra.paper.catalogue import Market
 from infra.paper.exchange import Exchange
 from infra.paper.market_events import book_event, market_frames
-from infra.paper.news import MarketNews, News
+from infra.paper.news import MarketNews, News, UserNews
+from infra.paper.oddities import NOVEL_EVENT, event
 from infra.paper.stream_faults import StreamFaults
 from infra.paper.wire import Json, encode
 
@@ -130,7 +131,7 @@ class Streams:
         books = [book for asset in assets if (book := book_event(self._exchange, asset))]
         if not books:
             return
-        for chunk in _chunks([encode(book) for book in books]):
+        for chunk in _chunks([encode(event(self._exchange.switches, book)) for book in books]):
             self._faults.deliver(connection, b"[" + b",".join(chunk) + b"]")
 
     def _hear_user(self, connection: Connection, frame: Json) -> None:
@@ -161,12 +162,16 @@ class Streams:
         """Send a commit's news to whom they concern."""
         if not self._open:
             return
-        for told in news.user:
-            frame = encode(told.frame)
+        switches = self._exchange.switches
+        user = sorted(news.user, key=_is_order) if switches.trades_first else news.user
+        for told in user:
+            frame = encode(event(switches, told.frame))
             for connection in self._open:
                 if connection.address == told.address and (
                     connection.all_markets or told.condition_id in connection.markets
                 ):
+                    if switches.unknown_fields:
+                        self._faults.deliver(connection, NOVEL_EVENT)
                     self._faults.deliver(connection, frame)
         for condition_id, change in news.markets.items():
             self._publish_market(self._exchange.engine.markets[condition_id], change)
@@ -182,12 +187,17 @@ class Streams:
         if not listening:
             return
         frames = [
-            (frame, encode(frame.body)) for frame in market_frames(self._exchange, market, news)
+            (frame, encode(event(self._exchange.switches, frame.body)))
+            for frame in market_frames(self._exchange, market, news)
         ]
         for connection in listening:
             for frame, sent in frames:
                 if frame.reaches(connection.assets, is_flagged=connection.flagged):
                     self._faults.deliver(connection, sent)
+
+
+def _is_order(told: UserNews) -> bool:
+    return told.frame["event_type"] == "order"
 
 
 def _texts(frame: Json, key: str) -> list[str]:

@@ -91,7 +91,11 @@ def trade_id_of(order_hash: str, bucket: int, at: int) -> str:
 
 
 def trade_of(market: Market, taker: Order, matches: Sequence[Match], bucket: int, at: int) -> Trade:
-    """Return the trade of `taker` with makers that all rest at one price."""
+    """Return the trade of `taker` with makers that rest at one price, or at several.
+
+    A trade over several prices is told at their average on the grid; its cash and its fee are
+    those of each price.
+    """
     trade_id = trade_id_of(taker.order_hash, bucket, at)
     trade = Trade(
         trade_id=trade_id,
@@ -103,16 +107,14 @@ def trade_of(market: Market, taker: Order, matches: Sequence[Match], bucket: int
         updated_at=at,
         next_at=at,
     )
-    book_price = matches[0].maker.book_price
-    size = sum(match.size for match in matches)
     made = [
-        _leg(trade, match.maker, place, (match.size, book_price))
+        _leg(trade, match.maker, place, (match.size, match.maker.book_price))
         for place, match in enumerate(matches, start=1)
     ]
-    taken = _leg(trade, taker, 0, (size, book_price))
-    taken.cash = sum(_cash(leg.size, book_price, taker.index) for leg in made)
+    taken = _leg(trade, taker, 0, _average(matches, market.tick))
+    taken.cash = sum(_cash(match.size, match.maker.book_price, taker.index) for match in matches)
     if taker.origin != "maker":
-        _charge(market, taken)
+        _charge(market, taken, matches)
     trade.legs = [taken, *made]
     return trade
 
@@ -148,11 +150,28 @@ def _leg(trade: Trade, order: Order, place: int, match: tuple[int, int]) -> Leg:
     )
 
 
-def _charge(market: Market, leg: Leg) -> None:
-    leg.fee = market.fee(leg.size, leg.price)
-    if market.fee_asset == "shares" and leg.side == "BUY":
-        leg.fee_asset = "shares"
-        leg.fee = _share_fee(market, leg.size, leg.price)
+def _average(matches: Sequence[Match], tick: int) -> tuple[int, int]:
+    """Return the size of all matches and their price, on the grid where they have several."""
+    size = sum(match.size for match in matches)
+    prices = {match.maker.book_price for match in matches}
+    if len(prices) == 1:
+        return size, prices.pop()
+    cash = sum(match.size * match.maker.book_price for match in matches)
+    return size, (2 * cash + size * tick) // (2 * size * tick) * tick
+
+
+def _charge(market: Market, leg: Leg, matches: Sequence[Match]) -> None:
+    """Charge the taker, price by price."""
+    sizes: dict[int, int] = {}
+    for match in matches:
+        price = match.maker.book_price if leg.index == 0 else MICRO - match.maker.book_price
+        sizes[price] = sizes.get(price, 0) + match.size
+    in_shares = market.fee_asset == "shares" and leg.side == "BUY"
+    leg.fee_asset = "shares" if in_shares else leg.fee_asset
+    leg.fee = sum(
+        _share_fee(market, size, price) if in_shares else market.fee(size, price)
+        for price, size in sizes.items()
+    )
 
 
 def _share_fee(market: Market, size: int, price: int) -> int:

@@ -119,6 +119,7 @@ def test_a_manual_order_needs_no_signature_and_is_the_wallets_own(
 def test_orders_that_can_no_longer_be_paid_are_cancelled_newest_first(
     venue: Venue, alice: Trader
 ) -> None:
+    venue.admin("POST", "/switches", {"cancel_reasons": True})
     old = alice.limit(venue.yes(), "BUY", "0.40", "100")["orderID"]
     alice.limit(venue.yes(), "BUY", "0.40", "100")
 
@@ -138,6 +139,7 @@ def test_an_account_without_allowance_cannot_trade(venue: Venue, alice: Trader) 
 
 def test_a_resolved_market_is_closed_and_pays_its_holders(venue: Venue, alice: Trader) -> None:
     market = venue.market()
+    venue.admin("POST", "/switches", {"cancel_reasons": True})
     venue.admin("POST", "/book", {"token_id": venue.yes(), "asks": [["0.40", "100"]]})
     alice.limit(venue.yes(), "BUY", "0.40", "10")
     alice.limit(venue.yes(), "BUY", "0.30", "10")

@@ -315,6 +315,7 @@ def test_a_markets_orders_are_cancelled_alone(venue: Venue, alice: Trader) -> No
 
 
 def test_a_gtd_order_is_cancelled_a_minute_before_it_expires(venue: Venue, alice: Trader) -> None:
+    venue.admin("POST", "/switches", {"cancel_reasons": True})
     expires = int(venue.clock().timestamp()) + 200
     order = alice.order(venue.yes(), "BUY", "0.40", "10", expiration=str(expires))
     order_id = alice.post(order, "GTD").body["orderID"]
