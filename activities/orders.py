@@ -167,7 +167,7 @@ class OrderActivities:
         """Find out how many shares a fee has taken; a sale goes on with fewer where that fails."""
         try:
             for doubt in await self.fills.fee_doubts(account_id, token_id):
-                await prove_fee_asset(self.desks[account_id].exchange, self.fills, doubt)
+                await prove_fee_asset(self.desks[account_id].exits, self.fills, doubt)
         except HoldfastError as error:
             log.warning("fee_asset.not_asked", extra={"token_id": token_id}, exc_info=error)
 

@@ -256,7 +256,7 @@ async def sale(fills: Fills, orders: Orders, venue: Counter, *, waits: bool = Tr
     await fills.record(replace(bought, status=F.MINED), SeenBy.POLL, NOW)
     memory = Ledger()
     activities = OrderActivities(
-        desks={"main": Desk(exchange=venue, limits=WIDE)},
+        desks={"main": Desk(exchange=venue, exits=venue, limits=WIDE)},
         orders=orders,
         fills=fills,
         markets=memory,
