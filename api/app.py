@@ -9,7 +9,7 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 
-from api import health, operations, parts, problems, reads, webhooks
+from api import exchange, health, operations, parts, problems, reads, webhooks
 from api.inbox import START_SECONDS
 from api.rebuild import rebuild_forever
 from api.sweep import sweep_forever
@@ -54,7 +54,13 @@ def create(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(title="Holdfast", version="1", lifespan=lifespan, redoc_url=None)
     problems.install(app)
     versioned = APIRouter(prefix=PREFIX)
-    for one in (webhooks.router(), reads.router(), operations.router(), health.status_router()):
+    for one in (
+        webhooks.router(),
+        reads.router(),
+        exchange.router(),
+        operations.router(),
+        health.status_router(),
+    ):
         versioned.include_router(one)
     app.include_router(versioned)
     app.include_router(health.router())

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from alembic.script import ScriptDirectory
 from fastapi import APIRouter
@@ -10,9 +10,11 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from sqlalchemy import Text, column, func, select, table
 from temporalio.service import RPCError
 
+from api.exchange import exchange_status
 from api.keys import MayRead
 from api.parts import Parts, Shared
 from api.reads import rows
+from domain.breaker import BreakerState
 from domain.errors import InvariantError, UnavailableError
 from domain.order import TERMINAL
 from domain.signal import SignalStatus
@@ -80,6 +82,7 @@ async def _status(parts: Shared, _: MayRead) -> JSONResponse:
             "positions": await parts.reads.counts("positions", "status"),
             "open_orders": sum(still_open.values()),
             "open_orders_by_state": still_open,
+            "exchange": await exchange_status(parts),
             "waiting_signals": signals.get(SignalStatus.RECEIVED.value, 0),
             "parts": {name: why or "ok" for name, why in (await ills(parts)).items()},
         }
@@ -92,13 +95,29 @@ async def _metrics(parts: Shared) -> PlainTextResponse:
     try:
         signals = await parts.reads.counts("signals", "status")
         orders = await parts.reads.counts("orders", "state")
+        exchange = await exchange_status(parts)
     except UnavailableError:
         lines += _metric("database_up", "gauge", None, {"": 0})
     else:
         lines += _metric("database_up", "gauge", None, {"": 1})
         lines += _metric("signals", "gauge", "status", signals)
         lines += _metric("orders", "gauge", "state", orders)
+        lines += _exchange_metrics(exchange)
     return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+
+
+def _exchange_metrics(exchange: Mapping[str, Any]) -> list[str]:
+    """Return how calls to the exchange fare; retries and refusals for their rate, by the hour."""
+    is_open = {
+        f"{one['scope']}:{one['call_group']}": int(one["state"] != BreakerState.CLOSED)
+        for one in exchange["circuits"]
+    }
+    lines = _metric("circuit_open", "gauge", "group", is_open)
+    opened = {"": exchange["circuit_open_count"]}
+    lines += _metric("circuit_open_count", "counter", None, opened)
+    for name in ("retry_count", "rate_limit_hits"):
+        lines += _metric(f"{name}_last_hour", "gauge", None, {"": exchange[name]})
+    return lines
 
 
 def _metric(name: str, kind: str, label: str | None, values: Mapping[str, int]) -> list[str]:

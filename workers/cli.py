@@ -44,6 +44,7 @@ READS: Final = {
     "events": "the audit trail",
     "markets": "markets that may be traded",
     "accounts": "accounts and whether they may enter",
+    "calls": "calls to the exchange in the last hour: counts, times, retries",
 }
 
 

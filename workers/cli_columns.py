@@ -38,6 +38,15 @@ def _outcome(value: Any) -> Text:
     return Text(middle_out(str(value or ""), OUTCOME))
 
 
+def _milliseconds(value: Any) -> Text:
+    return number(value, 1)
+
+
+def _statuses(row: Row) -> Text:
+    counts = cast("Mapping[str, int]", row.get("statuses") or {})
+    return Text("  ".join(f"{printable(status)} {count}" for status, count in counts.items()))
+
+
 def _tick(value: Any) -> Text:
     return number(value, 6)
 
@@ -148,6 +157,16 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
         of("since", "state_changed_at", moment),
         of("wallet", "wallet", short),
         elastic("reason", "state_reason"),
+    ),
+    "calls": (
+        Column(title="endpoint", show=lambda row: Text(printable(str(row["endpoint"])))),
+        right("calls", "calls"),
+        Column(title="by status", show=_statuses, is_elastic=True),
+        right("retries", "retry_count"),
+        right("first byte p50", "first_byte_ms_p50", _milliseconds),
+        right("p50", "total_ms_p50", _milliseconds),
+        right("p95", "total_ms_p95", _milliseconds),
+        right("p99", "total_ms_p99", _milliseconds),
     ),
     "pnl": (
         of("id", "id", short),

@@ -22,6 +22,7 @@ from workers.cli_health import (
     account_states,
     api_readiness,
     exchange_clock,
+    held_back,
     old_doubts,
     registry,
     waiting_signals,
@@ -154,6 +155,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     exchange_clock,
     registry,
     account_states,
+    held_back,
     waiting_signals,
     old_doubts,
 )

@@ -40,11 +40,34 @@ def status(_: Namespace, document: Any) -> RenderableType:
     waiting = int(document.get("waiting_signals") or 0)
     if waiting:
         lines.append(Text(f"{waiting} signals wait to be taken up", style=BAD))
+    lines += _held_back(document.get("exchange") or {})
     return Group(
         _parts(document.get("parts") or {}),
         Rows(COLUMNS["accounts"], document.get("accounts") or []),
         *lines,
     )
+
+
+def calls(_: Namespace, document: Any) -> RenderableType:
+    """Return what calls to the exchange took, in milliseconds."""
+    items: list[Row] = document["items"]
+    if not items:
+        return Text("no calls to the exchange yet", style=OVER)
+    note = f"milliseconds, the last {document['minutes']} minutes; a reading is at most 25 % high"
+    return Group(Rows(COLUMNS["calls"], items), Text(note, style=OVER))
+
+
+def _held_back(exchange: Mapping[str, Any]) -> list[Text]:
+    """Return a line for each group of calls that is held back, and the counts of an hour."""
+    lines: list[Text] = []
+    for one in exchange.get("circuits") or ():
+        if one["state"] != "closed":
+            words = f"{one['scope']} {one['call_group']}: circuit {one['state']}, {one['words']}"
+            lines.append(Text(printable(words), style=BAD))
+    if exchange:
+        counts = ("circuit_open_count", "retry_count", "rate_limit_hits")
+        lines.append(_counted("exchange", {name: exchange[name] for name in counts}))
+    return lines
 
 
 def pnl(args: Namespace, document: Any) -> RenderableType:
@@ -121,5 +144,6 @@ def _steps(steps: Iterable[Row]) -> Table:
 DRAWINGS: Final[Mapping[str, Callable[[Namespace, Any], RenderableType]]] = {
     "status": status,
     "pnl": pnl,
+    "calls": calls,
     "why": story,
 }

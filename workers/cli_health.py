@@ -15,6 +15,11 @@ SKEW_REFUSED_SECONDS: Final = 10.0  # its signatures carry our time
 WAITING: Final = timedelta(seconds=10)
 IN_DOUBT: Final = timedelta(seconds=60)
 NAMED: Final = 3
+ACCESS_LOST: Final = "access lost"  # begins the reason of a halt because the keys are refused
+KEYS_REMEDY: Final = (
+    "check api_key, secret and passphrase of the account, and that the exchange lets it trade;"
+    " then restart the trading worker: keys that work lift this halt"
+)
 REMEDIES: Final = {
     "database": "is PostgreSQL up? its log tells; `holdfast up` restarts it",
     "migrations": "run `holdfast migrate`",
@@ -90,9 +95,26 @@ def account_states(stack: Stack) -> Iterator[Finding]:
         words = f"{row['state']}" + (f": {row['state_reason']}" if row.get("state_reason") else "")
         if row["state"] == "running":
             yield green(f"account {row['id']}", words)
+        elif str(row.get("state_reason")).startswith(ACCESS_LOST):
+            yield red(f"account {row['id']}", words, KEYS_REMEDY)
         else:
             remedy = "entries wait; `holdfast events` tells what happened"
             yield yellow(f"account {row['id']}", words, remedy)
+
+
+def held_back(stack: Stack) -> Iterator[Finding]:
+    """Yield the calls to the exchange that are held back because they kept failing."""
+    exchange: Row = cast("Row", stack.api.get("/status")).get("exchange") or {}
+    opened = [one for one in exchange.get("circuits") or () if one["state"] != "closed"]
+    for one in opened:
+        check = f"{one['scope']} {one['call_group']}"
+        if one["call_group"] == "access":
+            yield red(check, f"the exchange refuses the keys: {one['words']}", KEYS_REMEDY)
+        else:
+            words = f"held back since {str(one['opened_at'])[:19]}: {one['words']}"
+            yield red(check, words, "nothing to do: tried again by itself; is the exchange up?")
+    if not opened:
+        yield green("calls to the exchange", "nothing is held back")
 
 
 def waiting_signals(stack: Stack) -> Iterator[Finding]:

@@ -37,6 +37,10 @@ def _pnl(stack: Stack, _: Namespace) -> Any:
     return stack.api.get("/pnl")
 
 
+def _calls(stack: Stack, _: Namespace) -> Any:
+    return stack.api.get("/calls")
+
+
 def _why(stack: Stack, args: Namespace) -> Any:
     return story(stack, args.id)
 
@@ -44,5 +48,6 @@ def _why(stack: Stack, args: Namespace) -> Any:
 DOCUMENTS: Final[Mapping[str, Callable[[Stack, Namespace], Any]]] = {
     "status": _status,
     "pnl": _pnl,
+    "calls": _calls,
     "why": _why,
 }

@@ -6,9 +6,15 @@ from typing import Any
 
 import pytest
 
+from domain.breaker import CallGroup
 from domain.fill import FillStatus, SeenBy
 from domain.ids import position_id
+from domain.latency import CallCounts, bucket_of
 from domain.order import OrderEvent, Side
+from infra.clock import utc_now
+from infra.store.breakers import Breakers
+from infra.store.calls import Calls
+from infra.store.database import open_database
 from infra.store.fills import Fills
 from infra.store.markets import Markets
 from infra.store.orders import Orders
@@ -264,3 +270,27 @@ async def test_status_counts_what_there_is(traded: Stack) -> None:
     assert told["accounts"][0]["state"] == "running"
     assert told["positions"] == {"open": 1}
     assert set(told["parts"].values()) == {"ok"}
+    counts = {"circuit_open_count": 0, "retry_count": 0, "rate_limit_hits": 0}
+    assert told["exchange"] == {"circuits": []} | counts
+
+
+async def test_what_is_held_back_and_what_calls_took_is_seen_by_an_operator(stack: Stack) -> None:
+    engine = open_database(stack.database_url)
+    now = utc_now().replace(second=0, microsecond=0)
+    counts = CallCounts(calls=5, retries=2)
+    counts.totals_ms[bucket_of(900)] = 5
+    await Calls(engine).write("worker", {(now, "POST /order", 429): counts})
+    for _ in range(5):
+        await Breakers(engine).failed("main", CallGroup.ENTRIES, "HTTP 500", now)
+    await engine.dispose()
+
+    told = (await stack.get("/status")).json()["exchange"]
+    assert (told["circuits"][0]["state"], told["circuits"][0]["words"]) == ("open", "HTTP 500")
+    assert told["circuit_open_count"] == 1
+    assert (told["retry_count"], told["rate_limit_hits"]) == (2, 5)
+    lines = (await stack.http.get("/metrics")).text.splitlines()
+    assert 'holdfast_circuit_open{group="main:entries"} 1' in lines
+    assert "holdfast_circuit_open_count 1" in lines
+    [line] = (await stack.get("/calls")).json()["items"]
+    assert (line["endpoint"], line["statuses"]) == ("POST /order", {"429": 5})
+    assert 900 <= line["total_ms_p99"] <= 1125

@@ -163,6 +163,25 @@ STATUS = {
     "waiting_signals": 0,
     "parts": {"database": "ok", "migrations": "ok", "temporal": "ok"},
 }
+CALLS = {
+    "minutes": 60,
+    "items": [
+        {
+            "endpoint": "GET /balance-allowance",
+            "calls": 120_345,
+            "statuses": {"none": 3, "200": 120_000, "429": 300, "500": 42},
+            "retry_count": 12,
+            "rate_limit_hits": 300,
+            "bytes_out": 0,
+            "bytes_in": 123_456_789,
+            **{
+                f"{name}_ms_p{one}": 1234.567
+                for name in ("connect", "first_byte", "total")
+                for one in (50, 95, 99)
+            },
+        }
+    ],
+}
 PNL = {
     "items": [a_position()],
     "accounts": [

@@ -39,6 +39,7 @@ def well(api: SmallApi) -> SmallApi:
     """Return a server with nothing to complain about."""
     api.rows["markets"] = [a_market()]
     api.rows["accounts"] = [an_account()]
+    api.documents["status"] = {"exchange": {"circuits": []}}
     return api
 
 
@@ -54,6 +55,7 @@ def test_what_is_well_is_green(holdfast: Command, well: SmallApi) -> None:
     found = levels(holdfast)
     green = {"stack", "endpoints file", "processes", "API", "API: database", "exchange", "clock"}
     green |= {"markets", "account main", "waiting signals", "orders in doubt", "signing", "disk"}
+    green |= {"calls to the exchange"}
     assert {check for check, level in found.items() if level == "green"} == green
     assert well.paths
 
@@ -138,6 +140,34 @@ def test_an_account_that_may_not_enter_is_told_with_the_reason(
     [found] = [one for one in findings(holdfast) if one["check"] == "account main"]
     assert found["level"] == "yellow"
     assert "daily loss" in found["detail"]
+
+
+def a_circuit(group: str) -> dict[str, Any]:
+    return {
+        "scope": "main",
+        "call_group": group,
+        "state": "open",
+        "opened_at": "2026-11-21T12:00:00+00:00",
+        "words": "HTTP 500",
+    }
+
+
+def test_calls_that_are_held_back_are_a_fault_with_the_words_of_the_last_failure(
+    holdfast: Command, well: SmallApi
+) -> None:
+    well.documents["status"] = {"exchange": {"circuits": [a_circuit("entries")]}}
+    [found] = [one for one in findings(holdfast) if one["check"] == "main entries"]
+    assert found["level"] == "red"
+    assert "HTTP 500" in found["detail"]
+
+
+def test_x9_a_halt_for_refused_keys_says_how_to_mend_them(
+    holdfast: Command, well: SmallApi
+) -> None:
+    well.rows["accounts"] = [an_account(state="halted", state_reason="access lost: HTTP 401")]
+    [found] = [one for one in findings(holdfast) if one["check"] == "account main"]
+    assert found["level"] == "red"
+    assert "api_key, secret and passphrase" in found["remedy"]
 
 
 @pytest.mark.parametrize(("age_seconds", "level"), [(5, "green"), (11, "red")])

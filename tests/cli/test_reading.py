@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.rows import HASH, PNL, ROWS, SIGNAL, STATUS, a_signal, a_story, an_order
+from tests.cli.rows import CALLS, HASH, PNL, ROWS, SIGNAL, STATUS, a_signal, a_story, an_order
 from tests.cli.said import Command
 from tests.cli.small_api import SmallApi
 
@@ -21,12 +21,12 @@ LONGEST_LINE = 100
 
 def fill(api: SmallApi) -> None:
     api.rows |= {kind: [row] for kind, row in ROWS.items()}
-    api.documents = {"status": STATUS, "pnl": PNL}
+    api.documents = {"status": STATUS, "pnl": PNL, "calls": CALLS}
     api.stories = {SIGNAL: a_story()}
 
 
 READS: dict[str, tuple[str, ...]] = {
-    **{kind: (kind,) for kind in (*ROWS, "status", "pnl")},
+    **{kind: (kind,) for kind in (*ROWS, "status", "pnl", "calls")},
     "why": ("why", SIGNAL),
 }
 

@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="session")]
 POST_ORDER = {"method": "POST", "path": "/order"}
 
 
-async def test_three_lost_answers_in_a_row_are_one_order_one_fill_one_position(
+async def test_x1_x3_three_lost_answers_in_a_row_are_one_order_one_fill_one_position(
     world: World,
 ) -> None:
     market = await world.quiet_market("0.40", "0.50")
@@ -27,7 +27,7 @@ async def test_three_lost_answers_in_a_row_are_one_order_one_fill_one_position(
     await world.stage.forget_faults()
 
 
-async def test_an_order_that_lands_forty_seconds_late_is_one_order_and_its_fill_counts(
+async def test_x4_an_order_that_lands_forty_seconds_late_is_one_order_and_its_fill_counts(
     world: World,
 ) -> None:
     market = await world.quiet_market("0.40", "0.50")

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 
 import pytest
@@ -177,49 +177,8 @@ async def test_a_lost_stream_says_so_and_the_fill_of_the_gap_is_read(desk: Desk)
         await ear.until(lambda items: any(isinstance(item, FillSeen) for item in items[gap:]))
 
 
-LOST_ANSWERS: dict[str, tuple[str, Mapping[str, object], Answer, bool]] = {
-    "dropped before": ("before", {"drop": True}, Answer.UNKNOWN, False),
-    "dropped after": ("after", {"drop": True}, Answer.UNKNOWN, True),
-    "500 before": ("before", {"status": 500}, Answer.UNKNOWN, False),
-    "500 after": ("after", {"status": 500}, Answer.UNKNOWN, True),
-    "502 after": ("after", {"status": 502, "body": "<html>"}, Answer.UNKNOWN, True),
-    "cut short after": ("after", {"truncate_bytes": 30}, Answer.UNKNOWN, True),
-    "nonsense after": ("after", {"status": 200, "body": "yes"}, Answer.UNKNOWN, True),
-    "503": ("before", {"status": 503}, Answer.BUSY, False),
-}
-
-
-@pytest.mark.parametrize("name", LOST_ANSWERS)
-async def test_after_a_bad_answer_a_look_by_hash_tells_the_truth(
-    exchange: Server, name: str
-) -> None:
-    when, do, answer, exists = LOST_ANSWERS[name]
-    async with a_desk(exchange, name) as desk:
-        desk.book([("0.40", "500")], [("0.60", "500")])
-        signed = await desk.account.sign(terms(BUY, GTC, "0.50", "20"), desk.market, desk.yes, None)
-        desk.fault(when, do)
-        assert (await desk.account.submit(signed.payload)).answer is answer
-        assert (await desk.account.active_order(signed.order_hash) is not None) == exists
-        again = await desk.account.submit(signed.payload)
-        assert again.answer is (Answer.DUPLICATE if exists else Answer.LIVE)
-        assert len(await desk.account.active_orders()) == 1
-        assert len(desk.ledger("orders")) == 1
-
-
-async def test_an_order_that_arrives_late_is_found_later(desk: Desk) -> None:
-    desk.book([("0.40", "500")], [("0.60", "500")])
-    signed = await desk.account.sign(terms(BUY, GTC, "0.50", "20"), desk.market, desk.yes, None)
-    desk.fault("before", {"process_after_s": 0.5})
-    assert (await desk.account.submit(signed.payload)).answer is Answer.UNKNOWN
-
-    async def look() -> object:
-        return await desk.account.active_order(signed.order_hash)
-
-    assert await eventually(look, bool)
-
-
 @pytest.mark.parametrize("mode", ["restarting", "cancel_only", "disabled", "post_only"])
-async def test_an_exchange_that_takes_no_orders_now_is_busy(desk: Desk, mode: str) -> None:
+async def test_x6_x8_an_exchange_that_takes_no_orders_now_is_busy(desk: Desk, mode: str) -> None:
     signed = await desk.account.sign(terms(BUY, GTC, "0.50", "20"), desk.market, desk.yes, None)
     try:
         desk.exchange.admin("POST", "/mode", {"mode": mode, "seconds": 60})

@@ -39,7 +39,7 @@ async def test_an_order_is_sent_once_and_followed_to_its_last_share(engine: Engi
     assert engine.ledger.settled["s1"] == (SignalStatus.PROCESSED, None)
 
 
-async def test_an_accepted_order_whose_answer_is_lost_is_found_and_not_sent_again(
+async def test_x3_an_accepted_order_whose_answer_is_lost_is_found_and_not_sent_again(
     engine: Engine,
 ) -> None:
     engine.venue.answers = [LOST]
@@ -53,7 +53,7 @@ async def test_an_accepted_order_whose_answer_is_lost_is_found_and_not_sent_agai
     assert len(engine.ledger.rows) == 1
 
 
-async def test_an_order_that_never_landed_is_sent_again_as_the_same_bytes(engine: Engine) -> None:
+async def test_x2_an_order_that_never_landed_is_sent_again_as_the_same_bytes(engine: Engine) -> None:
     engine.venue.answers, engine.venue.lands = [LOST, LOST], [False, False]
     engine.venue.at_look = engine.venue.pieces(40)
 
@@ -77,7 +77,7 @@ async def test_a_filled_order_whose_answer_is_lost_is_found_by_its_trades(engine
     assert engine.ledger.held[YES] == Decimal(40)
 
 
-async def test_an_order_nobody_ever_saw_is_abandoned_only_after_a_minute_and_a_cancel(
+async def test_x4_an_order_nobody_ever_saw_is_abandoned_only_after_a_minute_and_a_cancel(
     engine: Engine,
 ) -> None:
     engine.venue.answers, engine.venue.lands = [LOST] * 99, [False] * 99
@@ -94,7 +94,7 @@ async def test_an_order_nobody_ever_saw_is_abandoned_only_after_a_minute_and_a_c
     assert len(set(engine.venue.sends)) == 1
 
 
-async def test_an_abandoned_order_that_turns_up_late_is_cancelled(engine: Engine) -> None:
+async def test_x4_an_abandoned_order_that_turns_up_late_is_cancelled(engine: Engine) -> None:
     engine.venue.answers, engine.venue.lands = [LOST] * 99, [False] * 99
 
     def turn_up_later() -> None:
@@ -111,7 +111,7 @@ async def test_an_abandoned_order_that_turns_up_late_is_cancelled(engine: Engine
     assert next(iter(engine.ledger.rows.values())).state is OrderState.CANCELLED
 
 
-async def test_a_refused_order_ends_with_the_words_of_the_exchange(engine: Engine) -> None:
+async def test_x10_a_refused_order_ends_with_the_words_of_the_exchange(engine: Engine) -> None:
     words = "not enough balance / allowance"
     engine.venue.answers = [Submission(answer=Answer.REJECTED, words=words)]
 
@@ -122,7 +122,7 @@ async def test_a_refused_order_ends_with_the_words_of_the_exchange(engine: Engin
     assert engine.ledger.settled["s1"] == (SignalStatus.PROCESSED, f"REJECTED: {words}")
 
 
-async def test_a_busy_exchange_gets_the_same_bytes_after_the_pause_it_asked_for(
+async def test_x7_a_busy_exchange_gets_the_same_bytes_after_the_pause_it_asked_for(
     engine: Engine,
 ) -> None:
     busy = Submission(answer=Answer.BUSY, words="Too Many Requests", retry_after_seconds=3)
@@ -137,7 +137,7 @@ async def test_a_busy_exchange_gets_the_same_bytes_after_the_pause_it_asked_for(
     assert len(set(engine.venue.sends)) == 1
 
 
-async def test_an_entry_that_stays_unsendable_for_a_minute_is_dropped(engine: Engine) -> None:
+async def test_x8_an_entry_that_stays_unsendable_for_a_minute_is_dropped(engine: Engine) -> None:
     busy = Submission(answer=Answer.BUSY, words="Trading is currently disabled")
     engine.venue.answers, engine.venue.lands = [busy] * 999, [False] * 999
 
