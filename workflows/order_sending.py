@@ -55,7 +55,10 @@ class Sending:
 
     async def _wait_while_busy(self, order: Order, submission: Submission, begun: datetime) -> None:
         """Pause as the exchange asked; an entry that waited too long ends, nothing being sent."""
-        if self._request.side is Side.BUY and workflow.now() - begun >= BUSY_FOR:
+        # One that names its own limit may wait up to that: `stop_reason` ends it.
+        is_undated = self._request.not_after is None
+        is_late = is_undated and workflow.now() - begun >= BUSY_FOR
+        if self._request.side is Side.BUY and is_late:
             await self._steps.learn(order, OrderEvent.CANCEL, f"too late: {submission.words}")
         else:
             await self._pause(submission.retry_after_seconds or BUSY_PAUSE_SECONDS)

@@ -53,7 +53,9 @@ async def test_x3_an_accepted_order_whose_answer_is_lost_is_found_and_not_sent_a
     assert len(engine.ledger.rows) == 1
 
 
-async def test_x2_an_order_that_never_landed_is_sent_again_as_the_same_bytes(engine: Engine) -> None:
+async def test_x2_an_order_that_never_landed_is_sent_again_as_the_same_bytes(
+    engine: Engine,
+) -> None:
     engine.venue.answers, engine.venue.lands = [LOST, LOST], [False, False]
     engine.venue.at_look = engine.venue.pieces(40)
 
