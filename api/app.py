@@ -11,11 +11,14 @@ from fastapi import APIRouter, FastAPI
 
 from api import exchange, health, operations, parts, problems, reads, webhooks
 from api.inbox import START_SECONDS
+from api.pace import Pace
 from api.rebuild import rebuild_forever
+from api.starts import Starts
 from api.sweep import sweep_forever
 from infra import failpoints
 from infra.settings import Settings, load_settings
 from infra.store.database import open_database
+from infra.store.inbox import Inbox
 from infra.store.reads import Reads
 from infra.store.signals import Signals
 from infra.temporal import connect
@@ -47,11 +50,12 @@ def create(settings: Settings | None = None) -> FastAPI:
             sweep.cancel()
             rebuild.cancel()
             await asyncio.gather(sweep, rebuild, return_exceptions=True)
-            if shared.begun:
-                await asyncio.wait(shared.begun, timeout=START_SECONDS)
+            await shared.starts.close(START_SECONDS)
+            await shared.inbox.close()
             await shared.database.dispose()
 
     app = FastAPI(title="Holdfast", version="1", lifespan=lifespan, redoc_url=None)
+    app.add_middleware(webhooks.ShortWay, path=f"{PREFIX}/webhooks")
     problems.install(app)
     versioned = APIRouter(prefix=PREFIX)
     for one in (
@@ -69,14 +73,17 @@ def create(settings: Settings | None = None) -> FastAPI:
 
 async def _opened(settings: Settings) -> parts.Parts:
     """Return the ways to the outside; nothing is connected before it is needed."""
-    database = open_database(
-        settings.database_url.get_secret_value(), application_name="holdfast-api"
-    )
+    url, name = settings.database_url.get_secret_value(), "holdfast-api"
+    database = open_database(url, application_name=name)
+    pace = Pace()
     return parts.Parts(
         settings=settings,
         database=database,
+        inbox=Inbox(database, url, application_name=name),
         signals=Signals(database),
         reads=Reads(database),
         temporal=await connect(settings.temporal, lazy=True),
         failpoint=failpoints.from_environment(os.environ),
+        pace=pace,
+        starts=Starts(pace),
     )

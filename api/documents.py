@@ -39,7 +39,10 @@ class _RefusedError(ValueError):
         self.error = FieldError(field=field, problem=problem, remedy=remedy)
 
 
-def read_document(raw: bytes) -> Mapping[str, Json] | FieldError:
+Document = Mapping[str, Json] | FieldError
+
+
+def read_document(raw: bytes) -> Document:
     """Return the fields that `raw` carries, or the one reason why it cannot be read.
 
     JSON is taken alone or inside other text, as alert templates write it; so are form fields and

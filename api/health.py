@@ -92,6 +92,8 @@ async def _status(parts: Shared, _: MayRead) -> JSONResponse:
 async def _metrics(parts: Shared) -> PlainTextResponse:
     answered = {str(status): count for status, count in parts.answered.items()}
     lines = _metric("webhooks_answered_total", "counter", "status", answered)
+    turned_away = {"": parts.strangers.turned_away}
+    lines += _metric("strangers_not_stored_total", "counter", None, turned_away)
     try:
         signals = await parts.reads.counts("signals", "status")
         orders = await parts.reads.counts("orders", "state")

@@ -1,22 +1,20 @@
-"""What becomes of a stored signal: understood, recorded, and its workflow started."""
+"""What becomes of an alert: read once, judged, stored, and its workflow started."""
 
-import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 
 from api.dispatch import start, workflow_of
 from api.documents import FieldError
 from api.parts import Parts
 from api.problems import summary
-from api.schemas import Misunderstood, dialect, understand
-from domain.errors import UnavailableError
+from api.schemas import Misunderstood, Reading, Understood
 from domain.order import OrderSource
 from domain.signal import Action, Instruction, SignalStatus, SignalTask, is_entry
+from infra.clock import utc_now
 from infra.settings import WebhookSettings
-from infra.store.signals import REPEAT_OF, StoredSignal, Understanding, Understood, Verdict
+from infra.store.arrivals import Arrival, Meaning
 
 log = logging.getLogger(__name__)
 
@@ -25,122 +23,82 @@ CLOCK_SKEW: Final = timedelta(seconds=60)  # how far a sender's clock may run ah
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrival:
-    """A stored signal whose sender has proved itself."""
-
-    signal_id: str
-    source: str
-    body: bytes
-    received_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a signal's sender is told.
+class Judged:
+    """An alert whose sender has proved itself, read and judged.
 
     Attributes:
-        signal_id: of the signal that counts, the first with its external id.
-        task: what is still to be started; None where nothing is.
+        instruction: what it asks for; None where it is refused.
         errors: why it is not carried out, field by field.
     """
 
-    signal_id: str
-    status: SignalStatus
-    verdict: Verdict = Verdict.FIRST
-    reason: str | None = None
-    task: SignalTask | None = None
+    source: str
+    known: WebhookSettings
+    received_at: datetime
+    external_id: str | None
+    instruction: Instruction | None
     errors: tuple[FieldError, ...] = ()
 
+    @property
+    def outcome(self) -> tuple[SignalStatus, str | None]:
+        """What it is at once, and why: RECEIVED is still to be carried out."""
+        if self.instruction is None:
+            return SignalStatus.ERROR, summary(self.errors)
+        if self.instruction.action is Action.PING:
+            return SignalStatus.PROCESSED, None
+        return standing(self.task(""), self.received_at)
 
-async def consider(parts: Parts, arrival: Arrival, now: datetime) -> Outcome:
-    """Understand a stored signal and write what it is; the same again gives the same.
+    def arrival(self, body: bytes) -> Arrival:
+        """Return what is to be stored of it."""
+        status, reason = self.outcome
+        return Arrival(
+            source=self.source,
+            body=body,
+            received_at=self.received_at,
+            status=status,
+            reason=reason,
+            external_id=self.external_id,
+            meaning=self._meaning(self.instruction) if self.instruction else None,
+        )
 
-    Raises:
-        UnavailableError: the database failed; considering it again is safe.
-    """
-    known = parts.settings.webhooks[arrival.source]
-    read = understand(arrival.body, dialect(arrival.source, known.aliases))
-    errors = read.errors if isinstance(read, Misunderstood) else _ahead(read.instruction, now)
-    if isinstance(read, Misunderstood) or errors:
-        await parts.signals.refused(arrival.signal_id, SignalStatus.ERROR, summary(errors))
-        return Outcome(signal_id=arrival.signal_id, status=SignalStatus.ERROR, errors=errors)
-    task = _task(arrival, known, read.instruction)
-    found = await parts.signals.understood(
-        arrival.signal_id, _understanding(task, read.external_id)
-    )
-    if found.verdict is Verdict.FIRST and found.status is SignalStatus.RECEIVED:
-        return await _next_step(parts, task, now)
-    return await _settled(parts, found)
+    def task(self, signal_id: str) -> SignalTask:
+        """Return what is to be done, where it was understood."""
+        assert self.instruction is not None  # noqa: S101  # who asks for it has looked
+        return task_of(signal_id, self.known, self.instruction, self.received_at)
 
+    def _meaning(self, wish: Instruction) -> Meaning:
+        def named(signal_id: str) -> str:
+            return workflow_of(self.task(signal_id))[1]
 
-async def launch(parts: Parts, task: SignalTask) -> SignalStatus:
-    """Start the workflow of `task` and write that it runs.
-
-    Raises:
-        UnavailableError: not known to have started, or not written; the sweep does it again.
-    """
-    await parts.failpoint("api.before_start")
-    workflow_id = await start(parts.temporal, task, START_SECONDS)
-    await parts.signals.started(task.signal_id)
-    log.info("signal.started", extra={"signal_id": task.signal_id, "workflow_id": workflow_id})
-    return SignalStatus.PROCESSING
-
-
-async def begun(parts: Parts, outcome: Outcome, within_seconds: float) -> Outcome:
-    """Begin what `outcome` asks for and return how far that came in time.
-
-    A start that takes longer goes on by itself; one that fails is left to the sweep.
-    """
-    if outcome.task is None:
-        return outcome
-    attempt = asyncio.create_task(launch(parts, outcome.task))
-    parts.begun.add(attempt)
-    attempt.add_done_callback(partial(_ended, parts, outcome.signal_id))
-    await asyncio.wait({attempt}, timeout=within_seconds)
-    if not attempt.done() or attempt.cancelled() or attempt.exception() is not None:
-        return outcome
-    return Outcome(signal_id=outcome.signal_id, status=attempt.result())
+        return Meaning(
+            action=wish.action,
+            account_id=self.known.account,
+            workflow_of=None if wish.action is Action.PING else named,
+            prix_sl=wish.stop_loss,
+            prix_tp=wish.take_profit,
+        )
 
 
-def _ended(parts: Parts, signal_id: str, attempt: asyncio.Task[SignalStatus]) -> None:
-    """Let go of a start, and say so where it failed."""
-    parts.begun.discard(attempt)
-    error = None if attempt.cancelled() else attempt.exception()
-    if isinstance(error, UnavailableError):
-        log.warning("signal.waits", extra={"signal_id": signal_id, "why": str(error)})
-    elif error is not None:
-        log.error("signal.not_started", extra={"signal_id": signal_id}, exc_info=error)
-
-
-async def _settled(parts: Parts, found: Understood) -> Outcome:
-    """Return what there is to say of a signal that is over or on its way."""
-    first, reason = None, found.reason or ""
-    if reason.startswith(REPEAT_OF):
-        first = await parts.signals.by_id(reason.removeprefix(REPEAT_OF))
-    if first is not None:
-        return Outcome(signal_id=first.id, status=first.status, reason=first.reason)
-    return Outcome(
-        signal_id=found.signal_id, status=found.status, verdict=found.verdict, reason=found.reason
+def judged(source: str, known: WebhookSettings, read: Reading, received_at: datetime) -> Judged:
+    """Return what an alert comes to."""
+    if isinstance(read, Understood) and (errors := _ahead(read, received_at)):
+        read = Misunderstood(errors=errors, external_id=read.external_id)
+    return Judged(
+        source=source,
+        known=known,
+        received_at=received_at,
+        external_id=read.external_id,
+        instruction=read.instruction if isinstance(read, Understood) else None,
+        errors=read.errors if isinstance(read, Misunderstood) else (),
     )
 
 
-async def _next_step(parts: Parts, task: SignalTask, now: datetime) -> Outcome:
-    """End a signal that needs no workflow, or say what is to be started."""
-    if task.instruction.action is Action.PING:
-        status, reason = SignalStatus.PROCESSED, None
-    elif is_entry(task.instruction) and task.not_after is not None and now > task.not_after:
-        status = SignalStatus.EXPIRED
-        reason = f"an entry not started by {task.not_after.isoformat()} is too old to trade"
-    else:
-        return Outcome(signal_id=task.signal_id, status=SignalStatus.RECEIVED, task=task)
-    await parts.signals.settle(task.signal_id, status, reason)
-    return Outcome(signal_id=task.signal_id, status=status, reason=reason)
-
-
-def _task(arrival: Arrival, known: WebhookSettings, wish: Instruction) -> SignalTask:
-    begun = min(wish.sent_at or arrival.received_at, arrival.received_at)
+def task_of(
+    signal_id: str, known: WebhookSettings, wish: Instruction, received_at: datetime
+) -> SignalTask:
+    """Return what is to be done for a signal."""
+    begun = min(wish.sent_at or received_at, received_at)
     return SignalTask(
-        signal_id=arrival.signal_id,
+        signal_id=signal_id,
         account_id=known.account,
         source=OrderSource.WEBHOOK,
         instruction=wish,
@@ -148,35 +106,35 @@ def _task(arrival: Arrival, known: WebhookSettings, wish: Instruction) -> Signal
     )
 
 
-def task_of(parts: Parts, row: StoredSignal) -> SignalTask | None:
-    """Return what a stored signal asks for, read again; None where it is not understood now."""
-    known = parts.settings.webhooks.get(row.source)
-    if known is None:
-        return None
-    read = understand(row.raw_payload, dialect(row.source, known.aliases))
-    if isinstance(read, Misunderstood):
-        return None
-    arrival = Arrival(
-        signal_id=row.id, source=row.source, body=row.raw_payload, received_at=row.received_at
-    )
-    return _task(arrival, known, read.instruction)
+def standing(task: SignalTask, now: datetime) -> tuple[SignalStatus, str | None]:
+    """Return whether a task may still be started, and why not."""
+    if task.not_after is None or now <= task.not_after:
+        return SignalStatus.RECEIVED, None
+    words = f"an entry not started by {task.not_after.isoformat()} is too old to trade"
+    return SignalStatus.EXPIRED, words
 
 
-def _understanding(task: SignalTask, external_id: str | None) -> Understanding:
-    wish = task.instruction
-    return Understanding(
-        external_id=external_id,
-        action=wish.action,
-        account_id=task.account_id,
-        workflow_id=None if wish.action is Action.PING else workflow_of(task)[1],
-        prix_sl=wish.stop_loss,
-        prix_tp=wish.take_profit,
-    )
+async def launch(parts: Parts, task: SignalTask) -> SignalStatus:
+    """Start the workflow of `task` and write that it runs; an entry that is too old expires.
+
+    Raises:
+        UnavailableError: not known to have started, or not written; the sweep does it again.
+    """
+    status, reason = standing(task, utc_now())
+    if status is SignalStatus.EXPIRED:
+        await parts.signals.settle(task.signal_id, status, reason)
+        return status
+    await parts.failpoint("api.before_start")
+    workflow_id = await start(parts.temporal, task, START_SECONDS)
+    await parts.inbox.started(task.signal_id)
+    log.info("signal.started", extra={"signal_id": task.signal_id, "workflow_id": workflow_id})
+    return SignalStatus.PROCESSING
 
 
-def _ahead(wish: Instruction, now: datetime) -> tuple[FieldError, ...]:
+def _ahead(read: Understood, now: datetime) -> tuple[FieldError, ...]:
     """Return the error of a signal that claims to come from the future."""
-    if wish.sent_at is None or wish.sent_at <= now + CLOCK_SKEW:
+    sent_at = read.instruction.sent_at
+    if sent_at is None or sent_at <= now + CLOCK_SKEW:
         return ()
     remedy = "the moment of sending, in UTC"
     return (FieldError(field="sent_at", problem="in the future", remedy=remedy),)

@@ -1,6 +1,5 @@
 """What every request of one process shares, made once when the process begins."""
 
-import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
@@ -9,11 +8,12 @@ from fastapi import Depends, FastAPI, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
+from api.pace import Pace
+from api.starts import Starts
 from api.strangers import Strangers
-from api.turns import Turns
 from domain.ports import Failpoint
-from domain.signal import SignalStatus
 from infra.settings import Settings
+from infra.store.inbox import Inbox
 from infra.store.reads import Reads
 from infra.store.signals import Signals
 
@@ -25,25 +25,26 @@ class Parts:
     Attributes:
         answered: how many webhooks got which HTTP status.
         strangers: what senders who prove nothing may still have stored.
-        turns: the line of webhooks before the database.
-        begun: starts of workflows that outlast their request's answer.
+        pace: how crowded the door is, and so how fast workflows are begun.
+        starts: the line of workflows about to be begun.
     """
 
     settings: Settings
     database: AsyncEngine
+    inbox: Inbox
     signals: Signals
     reads: Reads
     temporal: Client
     failpoint: Failpoint
+    pace: Pace
+    starts: Starts
     answered: Counter[int] = field(default_factory=Counter[int])
     strangers: Strangers = field(default_factory=Strangers)
-    turns: Turns = field(default_factory=Turns)
-    begun: set[asyncio.Task[SignalStatus]] = field(default_factory=set[asyncio.Task[SignalStatus]])
 
     @property
     def secrets(self) -> list[str]:
         """Everything a sender may prove itself with: never to be shown."""
-        return [one.secret.get_secret_value() for one in self.settings.webhooks.values()]
+        return [one for source in self.settings.webhooks.values() for one in source.secrets]
 
     def workflow_url(self, workflow_id: str) -> str | None:
         """Return the page of a workflow in Temporal's own interface, if there is one."""

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Final, TypeVar
 
 from api import values
-from api.documents import FieldError, Json, read_document, shown_name
+from api.documents import Document, FieldError, Json, read_document, shown_name
 from api.vocabulary import FIELDS, REMARKS, SIZES, YIELDING, Name, plain
 from domain.signal import Action, Instruction, SizeKind, Sizing
 
@@ -44,6 +44,9 @@ class Misunderstood:
     external_id: str | None = None
 
 
+Reading = Understood | Misunderstood
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
     """How one source writes.
@@ -62,11 +65,16 @@ def dialect(source: str, aliases: Mapping[str, str]) -> Dialect:
     return Dialect(aliases=aliases, is_free=source.startswith("tradingview"))
 
 
-def understand(raw: bytes, spoken: Dialect) -> Understood | Misunderstood:
+def understand(raw: bytes, spoken: Dialect) -> Reading:
     """Return what `raw` asks for; the same bytes always mean the same."""
     document = read_document(raw)
     if isinstance(document, FieldError):
         return Misunderstood(errors=(document,))
+    return understand_document(document, spoken)
+
+
+def understand_document(document: Mapping[str, Json], spoken: Dialect) -> Reading:
+    """Return what named values ask for."""
     reading = _Reading(document, spoken)
     external_id = reading.get(Name.EXTERNAL_ID, values.identity)
     instruction = _instruction(reading)
@@ -75,9 +83,8 @@ def understand(raw: bytes, spoken: Dialect) -> Understood | Misunderstood:
     return Understood(instruction=instruction, external_id=external_id)
 
 
-def secret_in(raw: bytes) -> str | None:
-    """Return the secret that `raw` itself carries."""
-    document = read_document(raw)
+def secret_of(document: Document) -> str | None:
+    """Return the secret that a body itself carries."""
     if isinstance(document, FieldError):
         return None
     for name, value in document.items():

@@ -70,6 +70,7 @@ def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,  # paths may carry a token
         server_header=False,
+        proxy_headers=False,  # whom to believe is ours to say: api.trusted_proxies
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )

@@ -2,32 +2,37 @@
 
 import asyncio
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
+from itertools import islice
 from typing import Final
 
-from api.inbox import Arrival, consider, launch
+from api.inbox import judged, launch
 from api.parts import Parts
-from api.schemas import secret_in
-from api.senders import UNPROVEN, is_proven
+from api.problems import summary
+from api.schemas import dialect, understand
+from api.strangers import KEPT_BYTES, KEPT_FOR, KEPT_ROWS
 from domain.errors import HoldfastError, UnavailableError
 from domain.signal import SignalStatus
-from infra.clock import utc_now
+from infra.clock import monotonic_seconds, utc_now
 from infra.store.signals import StoredSignal
 
 log = logging.getLogger(__name__)
 
 PERIOD_SECONDS: Final = 1.0
 OLDER_THAN_SECONDS: Final = 1.0  # younger ones are still in the hands of the request
-AT_ONCE: Final = 200
-OUTAGE_AFTER: Final = 3  # rows in a row that cannot be started: the server is away, not the row
-PROOF_WITHIN: Final = timedelta(seconds=60)  # how long a sender that got no answer may repeat it
+BATCH: Final = 200
+AT_ONCE: Final = 4
+OUTAGE_AFTER: Final = 3  # rows that cannot be started: the server is away, not the row
+FORGET_EVERY: Final = 60  # sweeps
 
 
 async def sweep_forever(parts: Parts) -> None:
     """Sweep every second until cancelled; an outage is logged when it begins and when it ends."""
     trouble: str | None = None
+    count = 0
     while True:
-        (result,) = await asyncio.gather(sweep(parts, utc_now()), return_exceptions=True)
+        (result,) = await asyncio.gather(_round(parts, count), return_exceptions=True)
+        count += 1
         if isinstance(result, UnavailableError):
             if trouble is None:
                 log.warning("sweep.stalled", extra={"why": str(result)})
@@ -46,46 +51,57 @@ async def sweep(parts: Parts, now: datetime) -> int:
     Raises:
         UnavailableError: the database or the Temporal server is away.
     """
-    waiting = await parts.signals.waiting(now, OLDER_THAN_SECONDS, AT_ONCE)
+    held = parts.starts.held
+    rows = iter(await parts.signals.waiting(now, OLDER_THAN_SECONDS, BATCH, held=held))
     count, failures = 0, list[UnavailableError]()
-    for row in waiting:
-        try:
-            count += await _swept(parts, row, now)
-        except UnavailableError as error:
-            failures.append(error)
-            if len(failures) >= OUTAGE_AFTER:
-                break
-        except HoldfastError as error:
-            # One row that cannot be handled must not hold up those behind it.
-            log.exception("signal.stuck", extra={"signal_id": row.id, "why": str(error)})
+    while len(failures) < OUTAGE_AFTER and (some := list(islice(rows, AT_ONCE))):
+        await parts.pace.turn()
+        steps = [_step(parts, row) for row in some]
+        for result in await asyncio.gather(*steps):
+            if isinstance(result, UnavailableError):
+                failures.append(result)
+            else:
+                count += result
     if failures:
         raise failures[0]
     return count
 
 
-async def _swept(parts: Parts, row: StoredSignal, now: datetime) -> int:
+async def _round(parts: Parts, count: int) -> None:
+    """Do what is due: the sweep every time, the rest now and then."""
+    parts.strangers.report(monotonic_seconds())
+    now = utc_now()
+    await sweep(parts, now)
+    if count % FORGET_EVERY == 0:
+        gone = await parts.signals.forget_strangers(now - KEPT_FOR, KEPT_ROWS, KEPT_BYTES)
+        if gone:
+            log.info("strangers.forgotten", extra={"rows": gone})
+
+
+async def _step(parts: Parts, row: StoredSignal) -> int | UnavailableError:
+    """Bring one signal on; one that cannot be handled must not hold up those behind it."""
+    try:
+        return await _swept(parts, row)
+    except UnavailableError as error:
+        return error
+    except HoldfastError as error:
+        log.exception("signal.stuck", extra={"signal_id": row.id, "why": str(error)})
+        return 0
+
+
+async def _swept(parts: Parts, row: StoredSignal) -> int:
     """Bring one signal on; return 1 if its workflow was started."""
     known = parts.settings.webhooks.get(row.source)
     if known is None:
-        why = f"no source {row.source} is configured"
-        await parts.signals.refused(row.id, SignalStatus.ERROR, why)
-        return 0
-    if row.action is None and not _proves_itself(parts, row):
-        # Its proof was in the request, which a crash cut short: the sender has got no answer.
-        if now - row.received_at > PROOF_WITHIN:
-            status = SignalStatus.ERROR
-            await parts.signals.refused(row.id, status, UNPROVEN, is_unproven=True)
-        return 0
-    arrival = Arrival(
-        signal_id=row.id, source=row.source, body=row.raw_payload, received_at=row.received_at
-    )
-    outcome = await consider(parts, arrival, now)
-    if outcome.task is None:
-        return 0
-    await launch(parts, outcome.task)
-    return 1
+        return await _ended(parts, row, f"no source {row.source} is configured")
+    read = understand(row.raw_payload, dialect(row.source, known.aliases))
+    found = judged(row.source, known, read, row.received_at)
+    if found.instruction is None:
+        return await _ended(parts, row, summary(found.errors))
+    return int(await launch(parts, found.task(row.id)) is SignalStatus.PROCESSING)
 
 
-def _proves_itself(parts: Parts, row: StoredSignal) -> bool:
-    within = secret_in(row.raw_payload)
-    return within is not None and is_proven(parts.settings, row.source, [within])
+async def _ended(parts: Parts, row: StoredSignal, why: str) -> int:
+    """Say why a signal cannot be carried out any more."""
+    await parts.signals.settle(row.id, SignalStatus.ERROR, why)
+    return 0

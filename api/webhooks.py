@@ -2,62 +2,72 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.documents import FieldError, shown_name
-from api.inbox import Arrival, Outcome, begun, consider
-from api.parts import Parts, Shared
+from api.documents import Document, FieldError, read_document, shown_name
+from api.inbox import Judged, judged, launch
+from api.parts import Parts, of_request
 from api.problems import busy, refusal, summary
-from api.schemas import secret_in
-from api.senders import UNPROVEN, is_proven, tokens_of
+from api.schemas import Misunderstood, dialect, secret_of, understand_document
+from api.senders import UNPROVEN, Offer, Proof, address_of, proof_of, sender_at, signed_id
+from api.strangers import Room
 from domain.errors import UnavailableError
 from domain.signal import SignalStatus
 from infra.clock import monotonic_seconds, utc_now
-from infra.store.signals import MOST_BODY_BYTES, Receipt, Verdict
+from infra.settings import WebhookSettings
+from infra.store.arrivals import MOST_BODY_BYTES, Arrival, Taken, Verdict
 
 log = logging.getLogger(__name__)
 
-ANSWER_SECONDS: Final = 0.08  # from the first byte; the promise is 100 ms
-LEAST_SECONDS: Final = 0.02  # a start is waited for so long at least, however long storing took
 BODY_SECONDS: Final = 5.0  # a sender that takes longer for 64 KiB holds the door open
+RETRY_STRANGERS: Final = "60"
+PLAIN: Final = frozenset({"", "identity"})
 
 TOO_LONG: Final = FieldError(
     field="body", problem="longer than 64 KiB", remedy="send the order alone"
+)
+COMPRESSED: Final = FieldError(
+    field="Content-Encoding", problem="compressed", remedy="send the body as it is"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One request, read.
+    """One request, read once.
 
     Attributes:
         body: one byte more than is taken, where it is too long.
-        tokens: what it offers as proof outside its body.
-        began_at: seconds of the clock that never steps back.
+        document: what the body says, or the one reason why it cannot be read.
     """
 
     source: str
+    sender: str
+    headers: Headers
+    in_path: str | None
     body: bytes
-    tokens: list[str]
+    document: Document
     received_at: datetime
-    began_at: float
 
     @property
-    def is_too_long(self) -> bool:
-        """Tell whether more came than is taken."""
-        return len(self.body) > MOST_BODY_BYTES
-
-    def proves_itself(self, parts: Parts) -> bool:
-        """Tell whether its sender is who it says."""
-        within = None if self.is_too_long else secret_in(self.body)
-        offered = [*self.tokens, within] if within is not None else self.tokens
-        return is_proven(parts.settings, self.source, offered)
+    def offer(self) -> Offer:
+        """What it offers as proof."""
+        return Offer(
+            headers=self.headers,
+            in_path=self.in_path,
+            body=self.body,
+            secret=secret_of(self.document),
+            received_at=self.received_at,
+        )
 
 
 def router() -> APIRouter:
@@ -68,92 +78,152 @@ def router() -> APIRouter:
     return made
 
 
-async def _webhook(
-    parts: Shared, request: Request, source: str, token: str | None = None
-) -> JSONResponse:
+class ShortWay:
+    """Takes alerts past the framework, which costs more than storing them does.
+
+    The route they would take says the same, for whoever reads /docs.
+    """
+
+    def __init__(self, app: ASGIApp, path: str) -> None:
+        self._app = app
+        self._path = re.compile(rf"{path}/(?P<source>[^/]+)(?:/(?P<token>[^/]+))?")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer an alert, or let the request pass."""
+        is_post = scope["type"] == "http" and scope["method"] == "POST"
+        named = self._path.fullmatch(scope["path"]) if is_post else None
+        if named is None:
+            await self._app(scope, receive, send)
+            return
+        scope["path_params"] = named.groupdict()
+        answer = await _webhook(Request(scope, receive))
+        await answer(scope, receive, send)
+
+
+async def _webhook(request: Request) -> JSONResponse:
     """A JSON object such as {"action": "BuyMarket", "market": …, "percent": 10, "secret": …}."""
-    began_at, now = monotonic_seconds(), utc_now()
+    parts = of_request(request)
+    parts.pace.arrived()
     try:
-        call = Call(
-            source=source,
-            body=await _body(request),
-            tokens=tokens_of(request, token),
-            received_at=now,
-            began_at=began_at,
-        )
-        answer = await _answer(parts, call)
+        answer = await _answer(parts, await _read(parts, request))
     except (TimeoutError, ClientDisconnect):
         answer = refusal(408, "body_missing", f"the body did not come within {BODY_SECONDS:g} s")
     except UnavailableError as error:
-        log.warning("webhook.not_stored", extra={"source": shown_name(source), "why": str(error)})
+        source = shown_name(request.path_params["source"])
+        log.warning("webhook.not_stored", extra={"source": source, "why": str(error)})
         answer = busy("not stored; send it again")
     parts.answered[answer.status_code] += 1
     return answer
 
 
-async def _body(request: Request) -> bytes:
-    """Return the body, or its beginning where it is too long: the rest is never read."""
-    body = bytearray()
+async def _read(parts: Parts, request: Request) -> Call:
+    """Read one request, and its body no further than it is taken."""
+    received_at, body = utc_now(), bytearray()
     async with asyncio.timeout(BODY_SECONDS):
         async for chunk in request.stream():
             body += chunk
             if len(body) > MOST_BODY_BYTES:
                 break
-    return bytes(body[: MOST_BODY_BYTES + 1])
+    peer = request.client.host if request.client else ""
+    raw, headers = bytes(body[: MOST_BODY_BYTES + 1]), request.headers
+    return Call(
+        source=request.path_params["source"],
+        sender=address_of(peer, headers, parts.settings.api.trusted_proxies),
+        headers=headers,
+        in_path=request.path_params.get("token"),
+        body=raw,
+        document=_document(raw, headers),
+        received_at=received_at,
+    )
+
+
+def _document(raw: bytes, headers: Headers) -> Document:
+    """Return what a body says; nothing is ever unpacked, so nothing can swell."""
+    if len(raw) > MOST_BODY_BYTES:
+        return TOO_LONG
+    if headers.get("Content-Encoding", "").strip().lower() not in PLAIN:
+        return COMPRESSED
+    return read_document(raw)
 
 
 async def _answer(parts: Parts, call: Call) -> JSONResponse:
-    """Store, judge and start; raises UnavailableError where nothing can be promised."""
-    async with parts.turns.one():
-        if parts.strangers.are_spent(call.began_at) and not call.proves_itself(parts):
-            return refusal(429, "too_many", "too many requests that prove nothing")
-        receipt = await _received(parts, call)
-        if call.is_too_long:
-            answer = refusal(413, "too_large", summary([TOO_LONG]), [TOO_LONG])
-            answer.headers["Connection"] = "close"
-            return answer
-        if not call.proves_itself(parts):
-            return await _turned_away(parts, receipt, call)
-        arrival = Arrival(
-            signal_id=receipt.signal_id,
-            source=call.source,
-            body=call.body,
-            received_at=call.received_at,
-        )
-        outcome = await consider(parts, arrival, call.received_at)
-    left = ANSWER_SECONDS - (monotonic_seconds() - call.began_at)
-    return _told(receipt, await begun(parts, outcome, max(left, LEAST_SECONDS)))
+    """Judge and store; raises UnavailableError where nothing can be promised."""
+    offer = call.offer
+    proof = proof_of(parts.settings, call.source, offer)
+    known = parts.settings.webhooks.get(call.source)
+    if proof is None or known is None:
+        return await _turned_away(parts, call)
+    if call.document is TOO_LONG:
+        await _stored(parts, _refused(call, summary([TOO_LONG]), is_unproven=False))
+        return _too_long()
+    found = _judged(call, known)
+    if proof is Proof.HMAC and found.external_id is None:
+        found = replace(found, external_id=signed_id(known, offer))
+    taken = await _stored(parts, found.arrival(call.body))
+    if taken.is_new and taken.status is SignalStatus.RECEIVED:
+        task = found.task(taken.signal_id)
+        parts.starts.put(task.signal_id, partial(launch, parts, task))
+    return _told(taken, found)
 
 
-async def _received(parts: Parts, call: Call) -> Receipt:
-    """Store the bytes as they came, whatever they are, and commit."""
+def _judged(call: Call, known: WebhookSettings) -> Judged:
+    if isinstance(call.document, FieldError):
+        read = Misunderstood(errors=(call.document,))
+    else:
+        read = understand_document(call.document, dialect(call.source, known.aliases))
+    return judged(shown_name(call.source), known, read, call.received_at)
+
+
+async def _stored(parts: Parts, arrival: Arrival) -> Taken:
+    """Store the bytes as they came, whatever they are, and what they mean, in one commit."""
     await parts.failpoint("api.before_insert")
-    why = summary([TOO_LONG]) if call.is_too_long else None
-    source = shown_name(call.source)
-    receipt = await parts.signals.receive(source, call.body, call.received_at, refusal=why)
+    taken = await parts.inbox.take(arrival)
     await parts.failpoint("api.after_insert")
-    return receipt
+    return taken
 
 
-async def _turned_away(parts: Parts, receipt: Receipt, call: Call) -> JSONResponse:
-    """Answer a stranger, who learns nothing; a row that others sent as well is not touched."""
-    parts.strangers.count(call.began_at)
-    if not receipt.is_repeat:
-        status = SignalStatus.ERROR
-        await parts.signals.refused(receipt.signal_id, status, UNPROVEN, is_unproven=True)
+async def _turned_away(parts: Parts, call: Call) -> JSONResponse:
+    """Answer a stranger, who learns nothing, and keep what it sent while there is room."""
+    now = monotonic_seconds()
+    room = parts.strangers.room_for(sender_at(call.sender), now)
+    parts.strangers.report(now)
+    if room is Room.ONE_TOO_MANY:
+        answer = refusal(429, "too_many", "too many requests that prove nothing")
+        answer.headers["Retry-After"] = RETRY_STRANGERS
+        return answer
+    if room is Room.STORED:
+        await _stored(parts, _refused(call, UNPROVEN, is_unproven=True))
+    if call.document is TOO_LONG:
+        return _too_long()
     return refusal(401, "unauthorized", "not accepted")
 
 
-def _told(receipt: Receipt, outcome: Outcome) -> JSONResponse:
+def _refused(call: Call, reason: str, *, is_unproven: bool) -> Arrival:
+    return Arrival(
+        source=shown_name(call.source),
+        body=call.body,
+        received_at=call.received_at,
+        status=SignalStatus.ERROR,
+        reason=reason,
+        is_unproven=is_unproven,
+    )
+
+
+def _too_long() -> JSONResponse:
+    answer = refusal(413, "too_large", summary([TOO_LONG]), [TOO_LONG])
+    answer.headers["Connection"] = "close"
+    return answer
+
+
+def _told(taken: Taken, found: Judged) -> JSONResponse:
     """Return what the sender learns of its signal."""
-    if outcome.errors:
-        words = summary(outcome.errors)
-        return refusal(422, "invalid", words, outcome.errors, signal_id=receipt.signal_id)
-    if outcome.verdict is Verdict.CONFLICT:
+    if found.errors:
+        words = summary(found.errors)
+        return refusal(422, "invalid", words, found.errors, signal_id=taken.own_id)
+    if taken.verdict is Verdict.CONFLICT:
         words = "this id was used before with another body"
-        return refusal(409, "conflict", words, signal_id=receipt.signal_id)
-    is_first = not receipt.is_repeat and outcome.signal_id == receipt.signal_id
-    told = {"signal_id": outcome.signal_id, "status": outcome.status.value}
-    if outcome.reason is not None:
-        told["reason"] = outcome.reason
-    return JSONResponse(told, 202 if is_first else 200)
+        return refusal(409, "conflict", words, signal_id=taken.own_id)
+    told = {"signal_id": taken.signal_id, "status": taken.status.value}
+    if taken.reason is not None:
+        told["reason"] = taken.reason
+    return JSONResponse(told, 202 if taken.is_new else 200)

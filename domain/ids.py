@@ -21,6 +21,11 @@ def signal_id(source: str, body_digest: str, occurrence: int) -> str:
     return digest("signal", source, body_digest, str(occurrence))
 
 
+def stranger_id(source: str, body_digest: str) -> str:
+    """Return the id of a message whose sender proved nothing; it comes before no signal."""
+    return digest("stranger", source, body_digest)
+
+
 def trace_id(of_signal_id: str) -> str:
     """Return the one trace id of everything this signal causes."""
     return digest("trace", of_signal_id, length=TRACE_ID_LENGTH)

@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, get_args, get_origin
 from urllib.parse import urlsplit
@@ -44,6 +45,7 @@ NOT_SETTINGS: Final = frozenset(
 
 HttpAddress = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+")]
 StreamAddress = Annotated[str, StringConstraints(pattern=r"^wss?://[^/\s]+")]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$")]
 Usd = Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=6)]
 
 
@@ -111,11 +113,17 @@ class ApiKeySettings(Section):
 
 
 class ApiSettings(Section):
-    """Where the API listens and who may call it."""
+    """Where the API listens and who may call it.
+
+    Attributes:
+        trusted_proxies: networks whose word on a caller's address is taken (X-Forwarded-For);
+            nobody else's is.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     keys: tuple[ApiKeySettings, ...] = ()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 class LimitSettings(Section):
@@ -155,19 +163,49 @@ class AccountSettings(Section):
     limits: LimitSettings = LimitSettings()
 
 
+class HmacSettings(Section):
+    """How a source signs: HMAC-SHA256 of `timestamp.body`, in hex.
+
+    Attributes:
+        timestamp_header: names the header with the moment of signing, in unix seconds.
+        window_seconds: how far that moment may be from ours, either way.
+    """
+
+    signature_header: HeaderName = "X-Holdfast-Signature"
+    timestamp_header: HeaderName = "X-Holdfast-Timestamp"
+    window_seconds: Annotated[int, Field(gt=0, le=3_600)] = 300
+
+
 class WebhookSettings(Section):
     """A source of signals.
 
     Attributes:
+        secret: what its sender proves itself with, as a token, in the body or as the key of a
+            signature; empty closes the source.
+        old_secrets: taken as well while senders change over to a new one.
+        proofs: the ways to prove itself that are taken.
         account: id of the account its signals trade on.
         max_age_seconds: an entry that could not be started for so long expires.
         aliases: the sender's ticker to `market-slug:Outcome`.
     """
 
     secret: SecretStr
+    old_secrets: tuple[SecretStr, ...] = ()
+    proofs: Annotated[tuple[Literal["token", "body", "hmac"], ...], Field(min_length=1)] = (
+        "token",
+        "body",
+        "hmac",
+    )
+    hmac: HmacSettings = HmacSettings()
     account: str
     max_age_seconds: Annotated[int, Field(gt=0)] = 60
     aliases: dict[str, Annotated[str, StringConstraints(pattern=r"^[^:\s]+:.+$")]] = {}
+
+    @property
+    def secrets(self) -> list[str]:
+        """Everything its sender may prove itself with."""
+        known = (one.get_secret_value() for one in (self.secret, *self.old_secrets))
+        return [one for one in known if one]
 
 
 class Settings(BaseSettings):

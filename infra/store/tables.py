@@ -43,6 +43,8 @@ _OPEN_LIST: Final = ", ".join(f"'{state}'" for state in OPEN_STATES)
 AT_STAKE: Final = f"state IN ({_OPEN_LIST}) OR matched_size > filled_size"
 UNSETTLED: Final = "status NOT IN ('CONFIRMED', 'FAILED')"
 WAITING: Final = "status = 'received'"
+UNPROVEN: Final = "is_unproven"
+UNDERSTOOD: Final = "action IS NOT NULL"
 
 
 def _of(kind: TypeEngine[Any], *, is_key: bool = False, may_be_null: bool = False) -> Any:
@@ -134,14 +136,22 @@ class Signals(Table, table=True):
     """The inbox: everything that ever arrived, byte for byte.
 
     Columns:
-        external_id: the sender's own id; null until understood, and for repeats and conflicts.
+        external_id: the sender's own id, unique among what was understood; null for repeats and
+            conflicts, which point at the first.
         body_digest: SHA-256 of the body as it arrived.
         repeats: how often the same bytes came again within the window.
         is_unproven: its sender did not prove itself; the same bytes later are judged anew.
     """
 
     __table_args__ = (
-        UniqueConstraint("source", "external_id"),
+        Index(
+            "signals_source_external_id_key",
+            "source",
+            "external_id",
+            unique=True,
+            postgresql_where=text(UNDERSTOOD),
+        ),
+        Index("signals_unproven_idx", "received_at", postgresql_where=text(UNPROVEN)),
         Index("signals_source_body_digest_received_at_idx", "source", "body_digest", "received_at"),
         Index("signals_received_at_idx", "received_at"),
         Index("signals_waiting_idx", "received_at", postgresql_where=text(WAITING)),

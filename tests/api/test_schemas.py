@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.documents import MAX_NESTING
-from api.schemas import Dialect, Misunderstood, Understood, dialect, secret_in, understand
+from api.documents import MAX_NESTING, read_document
+from api.schemas import Dialect, Misunderstood, Understood, dialect, secret_of, understand
 from api.vocabulary import FIELDS, Name
 from domain.signal import Action, Instruction, SizeKind, Sizing
 
@@ -271,7 +271,8 @@ def test_times_are_read_in_every_usual_form(written: object, moment: datetime) -
 
 @pytest.mark.parametrize("name", ["secret", "TOKEN", "passphrase", "key"])
 def test_the_secret_is_found_under_each_of_its_names(name: str) -> None:
-    assert secret_in(json.dumps({name: "hush", "action": "PING"}).encode()) == "hush"
+    body = json.dumps({name: "hush", "action": "PING"}).encode()
+    assert secret_of(read_document(body)) == "hush"
 
 
 @settings(deadline=None)
@@ -279,7 +280,7 @@ def test_the_secret_is_found_under_each_of_its_names(name: str) -> None:
 def test_any_bytes_get_an_answer(raw: bytes) -> None:
     for spoken in (STRICT, TRADINGVIEW):
         assert isinstance(understand(raw, spoken), Understood | Misunderstood)
-    secret_in(raw)
+    secret_of(read_document(raw))
 
 
 JSON: Any = st.recursive(

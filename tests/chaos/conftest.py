@@ -47,4 +47,5 @@ async def kept(own_database: str, server: Server) -> AsyncIterator[Kept]:
         small = SmallWorld(desk, engine, from_environment({}))
         await lived(small)
         yield Kept(url=own_database, evidence=await small.evidence())
+        await small.inbox.close()
     await engine.dispose()

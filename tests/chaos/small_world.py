@@ -33,11 +33,13 @@ from domain.signal import (
 )
 from infra.clock import utc_now
 from infra.store.accounts import Account, Accounts
+from infra.store.arrivals import Arrival, Meaning, Verdict
 from infra.store.fills import Fills
+from infra.store.inbox import Inbox
 from infra.store.markets import Markets
 from infra.store.orders import Orders
 from infra.store.sealing import Cipher
-from infra.store.signals import Signals, Understanding, Verdict
+from infra.store.signals import Signals
 from tests.chaos.evidence import OK, REFUSED, Evidence, Ledger, Row, Sent
 from tests.exchanges.desk import Desk, eventually
 from tests.store.making import ACCOUNT, KEY
@@ -48,6 +50,10 @@ LIMITS = Limits(
     max_market_exposure_usd=Decimal(5000),
     max_open_orders=100,
 )
+
+
+def _meaning(action: Action) -> Meaning:
+    return Meaning(action=action, account_id=ACCOUNT, workflow_of="w-{}".format)
 
 
 @dataclass
@@ -62,6 +68,8 @@ class SmallWorld:
 
     def __post_init__(self) -> None:
         self.signals = Signals(self.engine)
+        address = self.engine.url.set(drivername="postgresql")
+        self.inbox = Inbox(self.engine, address.render_as_string(hide_password=False))
         self.orders = Orders(self.engine, Cipher(KEY))
         self.fills = Fills(self.engine, self.failpoint)
         self.activities = OrderActivities(
@@ -106,21 +114,21 @@ class SmallWorld:
         """Deliver an alert; return its signal where it is the first of its name."""
         body = json.dumps({**wish, "id": name, "comment": note}).encode()
         begun = utc_now().timestamp()
-        receipt = await self.signals.receive(SOURCE, body, utc_now())
         action = Action(wish["action"]) if wish["action"] in set(Action) else None
-        if action is None:
-            words = "action: unknown"
-            await self.signals.refused(receipt.signal_id, SignalStatus.ERROR, words)
-            return self._answered(name, body, begun, None)
-        meaning = Understanding(
-            external_id=name, action=action, account_id=ACCOUNT, workflow_id=f"w-{name}"
+        arrival = Arrival(
+            source=SOURCE,
+            body=body,
+            received_at=utc_now(),
+            status=SignalStatus.RECEIVED if action else SignalStatus.ERROR,
+            reason=None if action else "action: unknown",
+            external_id=name,
+            meaning=_meaning(action) if action else None,
         )
-        known = await self.signals.understood(receipt.signal_id, meaning)
-        if known.verdict is Verdict.CONFLICT:
+        taken = await self.inbox.take(arrival)
+        if action is None or taken.verdict is Verdict.CONFLICT:
             return self._answered(name, body, begun, None)
-        self._answered(name, body, begun, known.signal_id)
-        is_first = known.verdict is Verdict.FIRST and not receipt.is_repeat
-        return known.signal_id if is_first else None
+        self._answered(name, body, begun, taken.signal_id)
+        return taken.signal_id if taken.is_new else None
 
     def _answered(self, name: str, body: bytes, begun: float, signal_id: str | None) -> None:
         one = Sent(
@@ -139,7 +147,7 @@ class SmallWorld:
         wish = {"action": action.value, "size": size, "price": price}
         signal_id = await self.alert(name, wish)
         assert signal_id is not None
-        await self.signals.started(signal_id)
+        await self.inbox.started(signal_id)
         prepared = await self.activities.prepare(self._request(signal_id, action, size, price))
         assert prepared.order is not None, prepared
         order = prepared.order

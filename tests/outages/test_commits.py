@@ -18,12 +18,14 @@ from domain.risk import AccountState
 from domain.signal import Action, SignalStatus
 from infra.failpoints import from_environment
 from infra.store.accounts import Account, Accounts
+from infra.store.arrivals import Arrival, Meaning
 from infra.store.database import open_database
 from infra.store.fills import Fills
+from infra.store.inbox import Inbox
 from infra.store.markets import Markets
 from infra.store.orders import Orders
 from infra.store.sealing import Cipher
-from infra.store.signals import Signals, Understanding
+from infra.store.signals import Signals
 from infra.store.tables import Table
 from tests.proxy import Link
 from tests.store.making import ACCOUNT, KEY, NOW, WALLET, WIDE, a_fill, a_market, an_order, rows
@@ -66,13 +68,21 @@ SENT: tuple[Step, ...] = (*PREPARED, lambda on: on.orders.begin_send(HASH, at(1)
 HELD: tuple[Step, ...] = (*SENT, lambda on: on.fills.record(a_fill(), SeenBy.STREAM, at(2)))
 BODY = b'{"action": "PING"}'
 SIGNAL = signal_id("tradingview", hashlib.sha256(BODY).hexdigest(), 0)
-MEANING = Understanding(
-    external_id="mine", action=Action.BUY_MARKET, account_id=ACCOUNT, workflow_id="order-1"
+ARRIVAL = Arrival(
+    source="tradingview",
+    body=BODY,
+    received_at=NOW,
+    status=SignalStatus.RECEIVED,
+    external_id="mine",
+    meaning=Meaning(action=Action.BUY_MARKET, account_id=ACCOUNT),
 )
 
 
-async def _receive(on: Stores) -> None:
-    await on.signals.receive("tradingview", BODY, NOW)
+async def _take(on: Stores) -> None:
+    address = on.signals.engine.url.set(drivername="postgresql")
+    inbox = Inbox(on.signals.engine, address.render_as_string(hide_password=False))
+    await inbox.take(ARRIVAL)
+    await inbox.close()
 
 
 LIVE = Submission(answer=Answer.LIVE)
@@ -104,15 +114,9 @@ WRITERS: dict[str, tuple[tuple[Step, ...], Step]] = {
         HELD,
         lambda on: on.fills.mark(ACCOUNT, {ORDER.token_id: Decimal("0.5")}, at(4)),
     ),
-    "signals.understood": ((_receive,), lambda on: on.signals.understood(SIGNAL, MEANING)),
-    "signals.started": ((_receive,), lambda on: on.signals.started(SIGNAL)),
     "signals.settle": (
-        (_receive,),
+        (_take,),
         lambda on: on.signals.settle(SIGNAL, SignalStatus.PROCESSED, "done"),
-    ),
-    "signals.refused": (
-        (_receive,),
-        lambda on: on.signals.refused(SIGNAL, SignalStatus.ERROR, "no", is_unproven=True),
     ),
     "markets.replace": ((), lambda on: on.markets.replace([a_market(), a_market("snow")], NOW)),
 }
@@ -185,19 +189,29 @@ async def test_e2_a_write_whose_commit_was_not_answered_is_run_again_and_changes
     await engine.dispose()
 
 
-async def test_e2_an_arrival_whose_commit_was_not_answered_is_found_when_it_is_sent_again(
+async def test_e2_an_arrival_whose_commit_was_not_answered_is_stored_once_and_is_new(
     linked_url: str, link: Link
 ) -> None:
     engine = open_database(linked_url)
-    signals = Signals(engine)
-    link.lose_answer_to(COMMIT)
-    with pytest.raises(UnavailableError):
-        await signals.receive("tradingview", BODY, NOW)
+    inbox = Inbox(engine, linked_url)
+    assert (await inbox.take(replace(ARRIVAL, body=b"{}", external_id=None))).is_new
+    await inbox.started("nothing yet")
+    link.lose_answer_to(b"tradingview")
 
-    again = await signals.receive("tradingview", BODY, at(1))
+    taken = await inbox.take(ARRIVAL)
 
-    assert (again.signal_id, again.is_repeat, again.is_understood) == (SIGNAL, True, False)
-    assert len(await rows(engine, "SELECT 1 FROM signals")) == 1
+    assert link.lost_answers == 1
+    assert (taken.signal_id, taken.is_new) == (SIGNAL, True)
+    found = await rows(engine, f"SELECT repeats FROM signals WHERE id = '{SIGNAL}'")  # noqa: S608
+    assert [row["repeats"] for row in found] == [0]
+    assert len(await rows(engine, f"SELECT 1 FROM events WHERE signal_id = '{SIGNAL}'")) == 2  # noqa: S608
+
+    link.lose_answer_to(SIGNAL.encode())
+    await inbox.started(SIGNAL)
+
+    assert link.lost_answers == 2
+    assert len(await rows(engine, f"SELECT 1 FROM events WHERE signal_id = '{SIGNAL}'")) == 3  # noqa: S608
+    await inbox.close()
     await engine.dispose()
 
 

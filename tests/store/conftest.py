@@ -10,6 +10,7 @@ from infra.failpoints import from_environment
 from infra.store.accounts import Account, Accounts
 from infra.store.database import open_database
 from infra.store.fills import Fills
+from infra.store.inbox import Inbox
 from infra.store.orders import Orders
 from infra.store.sealing import Cipher
 from infra.store.signals import Signals
@@ -46,3 +47,10 @@ async def fills(accounts: Accounts) -> Fills:
 @pytest.fixture
 async def signals(database: AsyncEngine) -> Signals:
     return Signals(database)
+
+
+@pytest.fixture
+async def inbox(database: AsyncEngine, database_url: str) -> AsyncGenerator[Inbox]:
+    made = Inbox(database, database_url)
+    yield made
+    await made.close()

@@ -14,7 +14,7 @@ from domain.order import Order
 from domain.position import Lot, Position
 from infra.store.events import Event
 from infra.store.rows import Value, as_json, changes, columns_of, read, shortest, storable_text
-from infra.store.signals import StoredSignal, Understanding
+from infra.store.signals import StoredSignal
 from infra.store.tables import Table
 from tests.store.making import a_fill, an_order
 
@@ -28,7 +28,6 @@ KEPT: list[tuple[type[Value], str]] = [
     (Token, "tokens"),
     (Event, "events"),
     (StoredSignal, "signals"),
-    (Understanding, "signals"),
 ]
 
 
