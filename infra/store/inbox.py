@@ -8,7 +8,6 @@ some way, and takes the careful way through a transaction with locks.
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -75,6 +74,20 @@ SELECT id FROM holdfast.signals
 JOIN unnest(%s::text[], %s::timestamptz[]) AS mine (id, received_at) USING (id, received_at)
 """  # noqa: S608  # our own words only
 
+# A repeat of a repeat, or of a conflict, is answered as that one was: by the careful way.
+COUNT: Final = f"""
+UPDATE holdfast.signals SET repeats = repeats + %(times)s, updated_at = clock_timestamp()
+WHERE id = (
+    SELECT id FROM holdfast.signals
+    WHERE source = %(source)s AND body_digest = %(digest)s AND is_unproven = %(is_unproven)s
+        AND (is_unproven OR received_at > %(since)s)
+    ORDER BY received_at DESC LIMIT 1
+)
+AND NOT starts_with(coalesce(reason, ''), '{REPEAT_OF}')
+AND NOT starts_with(coalesce(reason, ''), '{CONFLICT_WITH}')
+RETURNING id, status, reason
+"""  # noqa: S608  # our own words only
+
 BEGIN: Final = """
 WITH begun AS (
     UPDATE holdfast.signals SET status = 'processing', updated_at = clock_timestamp()
@@ -99,7 +112,7 @@ class Inbox:
             return await plain_session(url, application_name=application_name)
 
         self._engine = engine
-        self._arrivals = GroupCommit[Arrival, bool](connect, _store)
+        self._arrivals = GroupCommit[Arrival, Taken | None](connect, _store)
         self._starts = GroupCommit[str, None](connect, _begin)
         self._turns = asyncio.Semaphore(AT_ONCE)
 
@@ -114,8 +127,9 @@ class Inbox:
             UnavailableError: nothing was stored, or while committing the database failed: then
                 nobody knows, and sending again finds what was stored.
         """
-        if await self._arrivals.do(arrival):
-            return _new(arrival, arrival.identity())
+        taken = await self._arrivals.do(arrival)
+        if taken is not None:
+            return taken
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._turns.acquire()
@@ -139,9 +153,6 @@ class Inbox:
         """Take what may have been here before, as one transaction."""
         try:
             async with transaction(self._engine) as connection:
-                if arrival.is_unproven:
-                    await _count(connection, arrival.identity())
-                    return replace(_new(arrival, arrival.identity()), is_new=False)
                 await _lock(connection, f"{arrival.source} {arrival.body_digest}")
                 first = await _first_in_window(connection, arrival)
                 if first is not None:
@@ -152,13 +163,29 @@ class Inbox:
             raise ConflictError(str(error)) from error
 
 
-async def _store(connection: Connection, arrivals: Sequence[Arrival]) -> list[bool]:
-    """Store those whose bytes and id are new; tell for each whether it is stored.
+async def _store(connection: Connection, arrivals: Sequence[Arrival]) -> list[Taken | None]:
+    """Store what is new and count what repeats it; None for what needs a closer look."""
+    groups: dict[str, list[Arrival]] = {}
+    for one in arrivals:
+        groups.setdefault(one.identity(), []).append(one)
+    stored = await _insert_new(connection, {name: same[0] for name, same in groups.items()})
+    found: dict[int, Taken | None] = {}
+    for identity, same in groups.items():
+        if identity in stored:
+            found[id(same[0])] = _new(same[0], identity)
+        repeats = same[1:] if identity in stored else same
+        if repeats:
+            again = await _again(connection, repeats)
+            found |= {id(one): again for one in repeats}
+    return [found[id(one)] for one in arrivals]
 
-    So is one that an earlier run of this stored, whose answer was lost: it came at that moment.
-    Rows go in by id, so that two processes never wait for each other crosswise.
+
+async def _insert_new(connection: Connection, fresh: dict[str, Arrival]) -> set[str]:
+    """Store those whose bytes and id are new; return their ids.
+
+    One that an earlier run of this stored, whose answer was lost, counts as well: it came at that
+    very moment. Rows go in by id, so that two processes never wait for each other crosswise.
     """
-    fresh = {one.identity(): one for one in reversed(arrivals)}  # of equal ones, the first
     rows = [one.row(identity) for identity, one in sorted(fresh.items())]
     events = [event for identity, one in fresh.items() for event in one.events(identity)]
     columns: list[list[Any]] = [[row[name] for row in rows] for name in _COLUMNS]
@@ -170,8 +197,30 @@ async def _store(connection: Connection, arrivals: Sequence[Arrival]) -> list[bo
     ]
     mine = [sorted(fresh), [row["received_at"] for row in rows]]
     answer = await connection.execute(STORE.encode(), [*columns, *told, *mine], prepare=True)
-    stored = {row[0] for row in await answer.fetchall()}
-    return [one.identity() in stored and fresh[one.identity()] is one for one in arrivals]
+    return {str(row[0]) for row in await answer.fetchall()}
+
+
+async def _again(connection: Connection, same: Sequence[Arrival]) -> Taken | None:
+    """Count arrivals of the same bytes on the signal they repeat."""
+    latest = max(same, key=lambda one: one.received_at)
+    asked = {
+        "times": len(same),
+        "source": storable_text(latest.source),
+        "digest": latest.body_digest,
+        "is_unproven": latest.is_unproven,
+        "since": latest.received_at - SAME_WITHIN,
+    }
+    row = await (await connection.execute(COUNT.encode(), asked, prepare=True)).fetchone()
+    if row is None:
+        return None
+    return Taken(
+        verdict=Verdict.FIRST,
+        signal_id=row[0],
+        status=SignalStatus(row[1]),
+        reason=row[2],
+        own_id=row[0],
+        is_new=False,
+    )
 
 
 async def _begin(connection: Connection, signal_ids: Sequence[str]) -> list[None]:

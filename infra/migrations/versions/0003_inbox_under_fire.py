@@ -6,7 +6,7 @@ Revision ID: 0003
 from alembic import op
 
 revision = "0003"
-down_revision: str | None = "0001"
+down_revision: str | None = "0002"
 
 # Only what was understood holds its sender's id: the mended alert may come under the same one.
 SENDERS_ID = """
