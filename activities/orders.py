@@ -52,6 +52,8 @@ class Lesson:
     """One piece of news about an order, decided by its workflow."""
 
     order_hash: str
+    signal_id: str | None
+    trace_id: str
     event: OrderEvent
     words: str | None = None
 
@@ -61,6 +63,8 @@ class Answered:
     """The outcome of a send, to be recorded."""
 
     order_hash: str
+    signal_id: str | None
+    trace_id: str
     submission: Submission
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -42,17 +42,13 @@ def create(settings: Settings | None = None) -> FastAPI:
         # Asking once also opens the connections, so that the first signal need not.
         ill = {part: why for part, why in (await health.ills(shared)).items() if why}
         log.log(logging.WARNING if ill else logging.INFO, "api.started", extra={"ill": ill})
-        sweep = asyncio.create_task(sweep_forever(shared), name="sweep")
-        rebuild = asyncio.create_task(rebuild_forever(shared), name="rebuild")
+        tasks = [
+            asyncio.create_task(forever(shared)) for forever in (sweep_forever, rebuild_forever)
+        ]
         try:
             yield
         finally:
-            sweep.cancel()
-            rebuild.cancel()
-            await asyncio.gather(sweep, rebuild, return_exceptions=True)
-            await shared.starts.close(START_SECONDS)
-            await shared.inbox.close()
-            await shared.database.dispose()
+            await _closed(shared, tasks)
 
     app = FastAPI(title="Holdfast", version="1", lifespan=lifespan, redoc_url=None)
     app.add_middleware(webhooks.ShortWay, path=f"{PREFIX}/webhooks")
@@ -69,6 +65,16 @@ def create(settings: Settings | None = None) -> FastAPI:
     app.include_router(versioned)
     app.include_router(health.router())
     return app
+
+
+async def _closed(shared: parts.Parts, tasks: Sequence[asyncio.Task[None]]) -> None:
+    """End what runs for good, and let go of every connection."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await shared.starts.close(START_SECONDS)
+    await shared.inbox.close()
+    await shared.database.dispose()
 
 
 async def _opened(settings: Settings) -> parts.Parts:

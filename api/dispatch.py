@@ -16,7 +16,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from domain.errors import UnavailableError
-from domain.ids import intent_id, order_workflow_id, signal_workflow_id
+from domain.ids import intent_id, order_workflow_id, signal_workflow_id, trace_id
 from domain.signal import (
     Instruction,
     OrderRequest,
@@ -30,6 +30,7 @@ from workflows.options import (
     ACTION,
     MARKET,
     SIGNAL_ID,
+    TRACE_ID,
     TRADING,
     WORKFLOW_TASK_TIMEOUT,
 )
@@ -95,6 +96,7 @@ def _attributes(task: SignalTask) -> TypedSearchAttributes:
         SearchAttributePair(ACCOUNT, task.account_id),
         SearchAttributePair(ACTION, wish.action.value),
         SearchAttributePair(SIGNAL_ID, task.signal_id),
+        SearchAttributePair(TRACE_ID, trace_id(task.signal_id)),
     ]
     if wish.market:
         pairs.append(SearchAttributePair(MARKET, wish.market[:MAX_KEYWORD]))

@@ -13,8 +13,11 @@ from api.schemas import Misunderstood, Reading, Understood
 from domain.order import OrderSource
 from domain.signal import Action, Instruction, SignalStatus, SignalTask, is_entry
 from infra.clock import utc_now
+from infra.points import Point
 from infra.settings import WebhookSettings
 from infra.store.arrivals import Arrival, Meaning
+from infra.telemetry import work_of
+from infra.tracing import point
 
 log = logging.getLogger(__name__)
 
@@ -124,10 +127,11 @@ async def launch(parts: Parts, task: SignalTask) -> SignalStatus:
     if status is SignalStatus.EXPIRED:
         await parts.signals.settle(task.signal_id, status, reason)
         return status
-    await parts.failpoint("api.before_start")
-    workflow_id = await start(parts.temporal, task, START_SECONDS)
-    await parts.inbox.started(task.signal_id)
-    log.info("signal.started", extra={"signal_id": task.signal_id, "workflow_id": workflow_id})
+    with point(Point.SIGNAL_STARTED, work_of(task)) as here:
+        await parts.failpoint("api.before_start")
+        workflow_id = await start(parts.temporal, task, START_SECONDS)
+        await parts.inbox.started(task.signal_id)
+        here.note(workflow_id=workflow_id)
     return SignalStatus.PROCESSING
 
 

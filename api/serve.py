@@ -1,6 +1,7 @@
 """The API as a process."""
 
 import asyncio
+import os
 from typing import Any, Final
 
 import uvicorn
@@ -8,6 +9,7 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.app import create
+from infra.exporting import configure_tracing
 from infra.settings import Settings
 from infra.telemetry import configure_logging
 
@@ -60,6 +62,7 @@ class PunctualProtocol(HttpToolsProtocol):
 def serve(settings: Settings) -> None:
     """Answer requests until SIGTERM or SIGINT; requests in flight are finished first."""
     configure_logging(settings.log_format, "api")
+    configure_tracing(os.environ, "api")
     uvicorn.run(
         create(settings),
         host=settings.api.host,

@@ -14,7 +14,10 @@ from api.strangers import KEPT_BYTES, KEPT_FOR, KEPT_ROWS
 from domain.errors import HoldfastError, UnavailableError
 from domain.signal import SignalStatus
 from infra.clock import monotonic_seconds, utc_now
+from infra.points import Point
 from infra.store.signals import StoredSignal
+from infra.telemetry import work_of
+from infra.tracing import point
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +101,9 @@ async def _swept(parts: Parts, row: StoredSignal) -> int:
     found = judged(row.source, known, read, row.received_at)
     if found.instruction is None:
         return await _ended(parts, row, summary(found.errors))
-    return int(await launch(parts, found.task(row.id)) is SignalStatus.PROCESSING)
+    task = found.task(row.id)
+    with point(Point.SIGNAL_SWEPT, work_of(task)):
+        return int(await launch(parts, task) is SignalStatus.PROCESSING)
 
 
 async def _ended(parts: Parts, row: StoredSignal, why: str) -> int:

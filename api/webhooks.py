@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -24,8 +25,11 @@ from api.strangers import Room
 from domain.errors import UnavailableError
 from domain.signal import SignalStatus
 from infra.clock import monotonic_seconds, utc_now
+from infra.points import Point
 from infra.settings import WebhookSettings
 from infra.store.arrivals import MOST_BODY_BYTES, Arrival, Taken, Verdict
+from infra.telemetry import work_of
+from infra.tracing import Origin, note, point
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +52,7 @@ class Call:
     Attributes:
         body: one byte more than is taken, where it is too long.
         document: what the body says, or the one reason why it cannot be read.
+        points: what is being passed until the answer is given.
     """
 
     source: str
@@ -57,6 +62,7 @@ class Call:
     body: bytes
     document: Document
     received_at: datetime
+    points: ExitStack
 
     @property
     def offer(self) -> Offer:
@@ -104,19 +110,22 @@ async def _webhook(request: Request) -> JSONResponse:
     """A JSON object such as {"action": "BuyMarket", "market": …, "percent": 10, "secret": …}."""
     parts = of_request(request)
     parts.pace.arrived()
-    try:
-        answer = await _answer(parts, await _read(parts, request))
-    except (TimeoutError, ClientDisconnect):
-        answer = refusal(408, "body_missing", f"the body did not come within {BODY_SECONDS:g} s")
-    except UnavailableError as error:
-        source = shown_name(request.path_params["source"])
-        log.warning("webhook.not_stored", extra={"source": source, "why": str(error)})
-        answer = busy("not stored; send it again")
+    with ExitStack() as points:
+        try:
+            answer = await _answer(parts, await _read(parts, request, points))
+        except (TimeoutError, ClientDisconnect):
+            words = f"the body did not come within {BODY_SECONDS:g} s"
+            answer = refusal(408, "body_missing", words)
+        except UnavailableError as error:
+            source = shown_name(request.path_params["source"])
+            log.warning("webhook.not_stored", extra={"source": source, "why": str(error)})
+            answer = busy("not stored; send it again")
+        note(http_status=answer.status_code)
     parts.answered[answer.status_code] += 1
     return answer
 
 
-async def _read(parts: Parts, request: Request) -> Call:
+async def _read(parts: Parts, request: Request, points: ExitStack) -> Call:
     """Read one request, and its body no further than it is taken."""
     received_at, body = utc_now(), bytearray()
     async with asyncio.timeout(BODY_SECONDS):
@@ -134,6 +143,7 @@ async def _read(parts: Parts, request: Request) -> Call:
         body=raw,
         document=_document(raw, headers),
         received_at=received_at,
+        points=points,
     )
 
 
@@ -154,12 +164,12 @@ async def _answer(parts: Parts, call: Call) -> JSONResponse:
     if proof is None or known is None:
         return await _turned_away(parts, call)
     if call.document is TOO_LONG:
-        await _stored(parts, _refused(call, summary([TOO_LONG]), is_unproven=False))
+        await _stored(parts, call, _refused(call, summary([TOO_LONG]), is_unproven=False))
         return _too_long()
     found = _judged(call, known)
     if proof is Proof.HMAC and found.external_id is None:
         found = replace(found, external_id=signed_id(known, offer))
-    taken = await _stored(parts, found.arrival(call.body))
+    taken = await _stored(parts, call, found.arrival(call.body))
     if taken.is_new and taken.status is SignalStatus.RECEIVED:
         task = found.task(taken.signal_id)
         parts.starts.put(task.signal_id, partial(launch, parts, task))
@@ -174,10 +184,19 @@ def _judged(call: Call, known: WebhookSettings) -> Judged:
     return judged(shown_name(call.source), known, read, call.received_at)
 
 
-async def _stored(parts: Parts, arrival: Arrival) -> Taken:
+async def _stored(parts: Parts, call: Call, arrival: Arrival) -> Taken:
     """Store the bytes as they came, whatever they are, and what they mean, in one commit."""
     await parts.failpoint("api.before_insert")
+    began_at = utc_now()
     taken = await parts.inbox.take(arrival)
+    cause = call.headers.get("traceparent")
+    origin = Origin(began_at=call.received_at, is_root=taken.is_new, cause=cause)
+    received = point(Point.SIGNAL_RECEIVED, work_of(taken), origin, source=arrival.source)
+    call.points.enter_context(received)
+    with point(Point.SIGNAL_STORED, origin=Origin(began_at=began_at)):
+        pass  # over by now: only the stored row tells which trace it belongs to
+    with point(Point.SIGNAL_UNDERSTOOD, origin=Origin(began_at=began_at)) as here:
+        here.note(status=taken.status.value, reason=taken.reason)
     await parts.failpoint("api.after_insert")
     return taken
 
@@ -192,7 +211,7 @@ async def _turned_away(parts: Parts, call: Call) -> JSONResponse:
         answer.headers["Retry-After"] = RETRY_STRANGERS
         return answer
     if room is Room.STORED:
-        await _stored(parts, _refused(call, UNPROVEN, is_unproven=True))
+        await _stored(parts, call, _refused(call, UNPROVEN, is_unproven=True))
     if call.document is TOO_LONG:
         return _too_long()
     return refusal(401, "unauthorized", "not accepted")

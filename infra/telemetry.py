@@ -4,12 +4,16 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, TextIO, cast
 
 from typing_extensions import override
+
+from domain.ids import trace_id
 
 MASK: Final = "***"
 SECRET_NAMES: Final = re.compile(
@@ -25,7 +29,48 @@ QUIET: Final = ("httpx", "httpcore", "uvicorn.access", "websockets", "asyncio")
 OWN_ATTRIBUTES: Final = frozenset(
     vars(logging.LogRecord("", 0, "", 0, "", None, None)).keys() | {"message", "asctime"}
 )
+# What names a piece of work, on every line that is written for it.
+WORK_NAMES: Final = ("trace_id", "signal_id", "order_hash", "workflow_id")
 COLOURS: Final = {"WARNING": "33", "ERROR": "31", "CRITICAL": "1;31", "DEBUG": "2"}
+
+
+_NOBODYS: Final[Mapping[str, str]] = MappingProxyType({})
+_work: ContextVar[Mapping[str, str]] = ContextVar("work", default=_NOBODYS)
+
+
+def work_of(value: object) -> dict[str, str]:
+    """Return the names of the work that `value` (a request, an order, an outcome) belongs to."""
+    found = {name: getattr(value, name, None) for name in WORK_NAMES}
+    if not found["trace_id"] and isinstance(found["signal_id"], str):
+        found["trace_id"] = trace_id(found["signal_id"])
+    return {name: one for name, one in found.items() if isinstance(one, str) and one}
+
+
+def current_work() -> Mapping[str, str]:
+    """Return the names of the work that is being done here."""
+    return _work.get()
+
+
+def turn_to(work: Mapping[str, str]) -> None:
+    """Name the work that this task does from now on; names of another trace are dropped."""
+    _work.set(_joined(work))
+
+
+@contextmanager
+def about(work: Mapping[str, str]) -> Generator[None]:
+    """Name the work that is done within the block on all its log lines."""
+    token = _work.set(_joined(work))
+    try:
+        yield
+    finally:
+        _work.reset(token)
+
+
+def _joined(work: Mapping[str, str]) -> Mapping[str, str]:
+    known = _work.get()
+    trace = work.get("trace_id")
+    is_other = trace is not None and known.get("trace_id", trace) != trace
+    return work if is_other else {**known, **work}
 
 
 def configure_logging(log_format: str, role: str) -> None:
@@ -124,9 +169,9 @@ class Pretty(logging.Formatter):
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    """Return what the caller gave as `extra`, secrets masked."""
+    """Return the names of the work at hand and what the caller gave as `extra`, masked."""
     own = {key: one for key, one in vars(record).items() if key not in OWN_ATTRIBUTES}
-    return {key: redacted(one, key) for key, one in own.items()}
+    return {**_work.get(), **{key: redacted(one, key) for key, one in own.items()}}
 
 
 def _told(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The way to the Temporal server, with the one data converter."""
+"""The way to the Temporal server, with the one data converter and the interceptors of all."""
 
 from functools import lru_cache
 from typing import Any, Final
@@ -15,6 +15,7 @@ from temporalio.converter import (
 )
 from typing_extensions import override
 
+from infra.following import Following
 from infra.settings import TemporalSettings
 
 MOST_ADAPTERS: Final = 512  # types that travel: a few dozen, and none is made while running
@@ -55,7 +56,7 @@ DATA_CONVERTER: Final = DataConverter(payload_converter_class=PayloadConverter)
 
 
 async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
-    """Return a client of the server that `settings` name.
+    """Return a client of the server that `settings` name; it follows each piece of work.
 
     A lazy one connects on its first call, so that a process can begin while the server is down;
     it cannot host a worker.
@@ -67,5 +68,6 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
         settings.address,
         namespace=settings.namespace,
         data_converter=DATA_CONVERTER,
+        interceptors=[Following()],
         lazy=lazy,
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, cast
 
+from infra.exporting import configure_tracing
 from infra.settings import (
     CONFIG_VARIABLE,
     DATA_DIR_VARIABLE,
@@ -128,6 +129,7 @@ def _work(entry: str, role: str, *, with_secrets: bool) -> int:
     """Run a worker until it is told to stop."""
     settings = own_settings(with_secrets=with_secrets)
     configure_logging(settings.log_format, role)
+    configure_tracing(os.environ, role)
     run = cast("Callable[[Settings], Coroutine[Any, Any, None]]", pkgutil.resolve_name(entry))
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(run(settings))

@@ -13,6 +13,7 @@ MARKET: Final = SearchAttributeKey.for_keyword("Market")
 ACTION: Final = SearchAttributeKey.for_keyword("Action")
 ORDER_STATE: Final = SearchAttributeKey.for_keyword("OrderState")
 SIGNAL_ID: Final = SearchAttributeKey.for_keyword("SignalId")
+TRACE_ID: Final = SearchAttributeKey.for_keyword("TraceId")
 
 
 # A dead worker's workflow task is given to another after this long.

@@ -64,7 +64,12 @@ class OrderSteps:
 
     async def record(self, order: Order, submission: Submission) -> Order:
         """Record a send's outcome."""
-        answered = Answered(order_hash=order.order_hash, submission=submission)
+        answered = Answered(
+            order_hash=order.order_hash,
+            signal_id=order.signal_id,
+            trace_id=order.trace_id,
+            submission=submission,
+        )
         words = f"the answer was: {submission.answer}"
         return await self._locally(OrderActivities.record_answer, answered, order, words)
 
@@ -86,7 +91,13 @@ class OrderSteps:
 
     async def learn(self, order: Order, event: OrderEvent, words: str) -> Order:
         """Record news that this workflow itself decided."""
-        lesson = Lesson(order_hash=order.order_hash, event=event, words=words)
+        lesson = Lesson(
+            order_hash=order.order_hash,
+            signal_id=order.signal_id,
+            trace_id=order.trace_id,
+            event=event,
+            words=words,
+        )
         return await self._locally(OrderActivities.learn, lesson, order, f"record: {event}")
 
     async def reload(self, order: Order) -> Order:

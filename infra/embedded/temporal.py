@@ -27,7 +27,7 @@ from infra.embedded.ports import Ports
 from infra.embedded.supervisor import Child, clean_environment
 
 NAMESPACE: Final = "default"
-SEARCH_ATTRIBUTES: Final = ("Account", "Market", "Action", "OrderState", "SignalId")
+SEARCH_ATTRIBUTES: Final = ("Account", "Market", "Action", "OrderState", "SignalId", "TraceId")
 RETENTION: Final = timedelta(days=30)
 RANK: Final = 2
 POLLED: Final = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)

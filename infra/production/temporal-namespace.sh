@@ -8,7 +8,7 @@ RETENTION=30d
 temporal operator namespace describe -n "$TEMPORAL_NAMESPACE" >/dev/null 2>&1 ||
 	temporal operator namespace create -n "$TEMPORAL_NAMESPACE" --retention "$RETENTION"
 
-for name in Account Market Action OrderState SignalId; do
+for name in Account Market Action OrderState SignalId TraceId; do
 	tries=0
 	# A new namespace takes some seconds to be known to the whole server.
 	until temporal operator search-attribute create -n "$TEMPORAL_NAMESPACE" --name "$name" --type Keyword; do

@@ -21,6 +21,8 @@ from domain.fill import FINAL, RANK, FeeAsset, FeeDoubt, Fill, FillStatus, SeenB
 from domain.order import Order
 from domain.ports import Failpoint, Recorded, UnsettledTrade
 from domain.position import Holding, Position, rebuilt
+from infra.clock import utc_now
+from infra.points import Point
 from infra.store import tables
 from infra.store.charges import as_charged, doubts, prove
 from infra.store.database import rerun, retried, transaction
@@ -28,6 +30,8 @@ from infra.store.events import announce, fill_event, write
 from infra.store.holdings import fills_of, locked_holding, store_holding
 from infra.store.order_rows import by_hash, locked_order, store_order
 from infra.store.rows import changes, columns_of, read
+from infra.telemetry import work_of
+from infra.tracing import Origin, point
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +52,17 @@ class Fills:
         kept and its position counted again without it.
         """
         await self.failpoint("fill.before_tx")
-        recorded = await retried(lambda: self._recorded(fill, seen_by, now))
+        began_at = utc_now()
+        recorded, order = await retried(lambda: self._recorded(fill, seen_by, now))
+        if recorded.is_new:
+            _tell_of(fill, order, seen_by, began_at)
         await self.failpoint("fill.after_tx")
         return recorded
 
-    async def _recorded(self, fill: Fill, seen_by: SeenBy, now: datetime) -> Recorded:
-        """Record, as one transaction."""
+    async def _recorded(
+        self, fill: Fill, seen_by: SeenBy, now: datetime
+    ) -> tuple[Recorded, Order | None]:
+        """Record, as one transaction; return also whose fill it is."""
         async with transaction(self.engine) as connection:
             ours = await by_hash(connection, fill.order_hash)
             if ours is not None:
@@ -63,7 +72,7 @@ class Fills:
             known = await _known(connection, fill)
             workflow_id = ours.workflow_id if ours is not None else None
             if known is not None and not is_news(known.status, fill.status):
-                return Recorded(is_new=False, workflow_id=None)
+                return Recorded(is_new=False, workflow_id=None), ours
             if known is None:
                 await _insert(connection, fill, seen_by, now)
             else:
@@ -80,7 +89,8 @@ class Fills:
                 short = {"token_id": fill.token_id, "size": f"{after.position.size:f}"}
                 log.critical("position.short", extra=short)
             # A trade's later statuses change nothing that the order's workflow waits for.
-            return Recorded(is_new=True, workflow_id=workflow_id if known is None else None)
+            told = workflow_id if known is None else None
+            return Recorded(is_new=True, workflow_id=told), ours
 
     async def unsettled(self, account_id: str) -> list[UnsettledTrade]:
         """Return every trade that is still neither confirmed nor failed, oldest first."""
@@ -258,6 +268,15 @@ async def _tell(connection: AsyncConnection, step: _Step) -> None:
     }
     await write(connection, fill_event(step.fill, step.order, step.kind, detail))
     await announce(connection, step.kind, columns_of(step.fill))
+
+
+def _tell_of(fill: Fill, order: Order | None, seen_by: SeenBy, began_at: datetime) -> None:
+    """Name the point, under the trace of the order that the fill turned out to belong to."""
+    work = work_of(order) if order is not None else {"order_hash": fill.order_hash}
+    told = {"trade_id": fill.trade_id, "fill_status": fill.status.value, "seen_by": seen_by.value}
+    with point(Point.FILL_RECORDED, work, Origin(began_at=began_at), **told):
+        if fill.status is FillStatus.FAILED:
+            log.warning("fill.reversed", extra={"trade_id": fill.trade_id})
 
 
 def _is_fill(fill: Fill) -> Any:

@@ -18,6 +18,7 @@ from domain.order import RESTING, SENDABLE, Order, OrderEvent, Side, Sighting, s
 from domain.ports import SendPermit
 from domain.risk import HALTS, AccountState, Exposure, Limits, denied
 from domain.sizing import Denied, Funds, Terms
+from infra.points import Point
 from infra.store import tables
 from infra.store.database import ConflictError, rerun, retried, statement, transaction
 from infra.store.events import Event, order_event, write, write_broken
@@ -31,6 +32,8 @@ from infra.store.order_rows import (
 from infra.store.rows import as_json, read
 from infra.store.sealing import Cipher
 from infra.store.stakes import stakes
+from infra.telemetry import work_of
+from infra.tracing import point
 
 ANSWERED: Final = "order.answered"
 
@@ -174,8 +177,9 @@ class Orders:
         Raises:
             InvariantError: no such account, or another intent has the same signed order.
         """
-        signed = self._sealing.seal(payload, draft.order_hash)
-        return await retried(lambda: self._admitted(draft, signed, limits))
+        with point(Point.ORDER_ADMITTED, work_of(draft)):
+            signed = self._sealing.seal(payload, draft.order_hash)
+            return await retried(lambda: self._admitted(draft, signed, limits))
 
     async def _admitted(self, draft: Order, signed: bytes, limits: Limits) -> Order | Denied:
         """Admit, as one transaction."""
@@ -199,11 +203,13 @@ class Orders:
         Raises:
             InvariantError: no such order, or its bytes do not open with our key.
         """
-        async with statement(self.engine) as connection:
-            asked = {"order_hash": order_hash, "now": now, "at": as_json(now)}
-            row = (await connection.execute(_BEGIN_SEND, asked)).mappings().one_or_none()
-            if row is None:
-                return SendPermit(payload=None, refusal=await _why_not(connection, order_hash))
+        with point(Point.SEND_COUNTED) as here:
+            async with statement(self.engine) as connection:
+                asked = {"order_hash": order_hash, "now": now, "at": as_json(now)}
+                row = (await connection.execute(_BEGIN_SEND, asked)).mappings().one_or_none()
+                if row is None:
+                    return SendPermit(payload=None, refusal=await _why_not(connection, order_hash))
+            here.note(send=row["attempts"])
         return SendPermit(payload=self._sealing.open(row["signed_order"], order_hash))
 
     async def learn(

@@ -55,7 +55,10 @@ class Story:
 
 
 async def why(reads: Reads, identity: str) -> Story | None:
-    """Return the story of what `identity` names; None where it names nothing."""
+    """Return the story of what `identity` names; None where it names nothing.
+
+    A trace id names the signal it belongs to.
+    """
     signal = await reads.one("signals", identity)
     if signal is not None:
         orders = await _oldest_first(reads, "orders", ORDERS.c.signal_id == signal["id"])
@@ -65,7 +68,19 @@ async def why(reads: Reads, identity: str) -> Story | None:
         signals = await _oldest_first(reads, "signals", SIGNALS.c.id == order["signal_id"])
         return await _story(reads, "order", order, signals, [order])
     position = await reads.one("positions", identity)
-    return None if position is None else await _of_position(reads, position)
+    if position is not None:
+        return await _of_position(reads, position)
+    cause = await _cause(reads, identity)
+    return None if cause is None else await why(reads, cause)
+
+
+async def _cause(reads: Reads, trace_id: str) -> str | None:
+    """Return the signal, or else the order, that a trace began with."""
+    page = await reads.page("events", Asked(filters={"trace_id": trace_id}, limit=1))
+    if not page.items:
+        return None
+    event = page.items[0]
+    return event["signal_id"] or event["order_hash"]
 
 
 async def earned(reads: Reads, account: str | None) -> tuple[list[Row], list[Row]]:

@@ -152,7 +152,12 @@ class SmallWorld:
         assert prepared.order is not None, prepared
         order = prepared.order
         submission = await ActivityEnvironment().run(self.activities.submit, order)
-        answered = Answered(order_hash=order.order_hash, submission=submission)
+        answered = Answered(
+            order_hash=order.order_hash,
+            signal_id=order.signal_id,
+            trace_id=order.trace_id,
+            submission=submission,
+        )
         return await self.activities.record_answer(answered)
 
     def _request(self, signal_id: str, action: Action, size: str, price: str | None) -> Any:

@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from infra.clock import utc_now
 from tests.chaos.evidence import OK, REFUSED, UNKNOWN, Evidence, Ledger, Sent
+from tests.e2e.collector import Collector, collecting
 from workers.demo_claims import account_claims, order_claims
 from workers.demo_stage import Stage, raised
 
@@ -43,6 +44,7 @@ class World:
     stage: Stage
     failpoints: Path
     marks: Path
+    collector: Collector
     markets: list[Row] = field(default_factory=list[Row])
     sent: list[Sent] = field(default_factory=list[Sent])
     opening: list[Row] = field(default_factory=list[Row])
@@ -205,16 +207,25 @@ def armed_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
         yield file, marks
 
 
+@pytest.fixture(scope="session")
+def collector() -> Iterator[Collector]:
+    """Where every process of the stack sends its spans."""
+    with collecting() as made:
+        yield made
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def world(
-    armed_environment: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+    armed_environment: tuple[Path, Path],
+    collector: Collector,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[World]:
-    """The running stack."""
+    """The running stack, traced."""
     stage = await raised(tmp_path_factory.mktemp("stack") / "data", lambda _: None)
     listed = [row for row in await stage.rows("markets") if row["accepting_orders"]]
     # The plain ones are taken first, from the end.
     listed.sort(key=lambda row: (not row["neg_risk"], row["tick_size"] == "0.01"))
-    world = World(stage, *armed_environment, markets=listed)
+    world = World(stage, *armed_environment, collector, markets=listed)
     world.opening = await world.ledger.balances()
     yield world
     await stage.close()

@@ -13,7 +13,7 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-async def test_no_secret_is_in_a_log_or_in_a_workflows_history(world: World) -> None:
+async def test_no_secret_is_in_a_log_or_a_workflows_history_or_a_span(world: World) -> None:
     market = await world.quiet_market("0.40", "0.50")
     token = str(market["tokens"][0]["token_id"])
     await world.finish(await world.send("BuyMarket", market, "secrets", size="20"), token=token)
@@ -38,6 +38,10 @@ async def test_no_secret_is_in_a_log_or_in_a_workflows_history(world: World) -> 
         if secret.encode() in path.read_bytes()
     }
 
+    spans = b"".join(world.collector.bodies)
+    found |= {(name, "spans") for name, secret in secrets.items() if secret.encode() in spans}
+
+    assert b"exchange.posted" in spans
     assert len(searched) > 5
     assert not found
 

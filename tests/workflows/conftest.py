@@ -45,7 +45,7 @@ SANDBOX = SandboxedWorkflowRunner(
         "domain", "activities", "pydantic", "pydantic_core"
     )
 )
-NAMES = ("Account", "Market", "Action", "OrderState", "SignalId")
+NAMES = ("Account", "Market", "Action", "OrderState", "SignalId", "TraceId")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

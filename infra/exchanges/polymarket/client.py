@@ -1,7 +1,6 @@
 """One account at Polymarket, behind the engine's port."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -39,8 +38,8 @@ from infra.exchanges.polymarket.registry import market_of_clob
 from infra.exchanges.polymarket.sdk import Credentials, SdkClient
 from infra.exchanges.polymarket.signing import MICRO, SignedBytes, Signer
 from infra.exchanges.polymarket.wire import Json
-
-log = logging.getLogger(__name__)
+from infra.points import Point
+from infra.tracing import point
 
 SUBMIT_SECONDS: Final = 4.0  # below the activity's own limit, so that the outcome is still recorded
 TURN_SECONDS: Final = 1.0  # of those at most may be spent waiting for a turn
@@ -111,8 +110,9 @@ class PolymarketAccount:
         Raises:
             RejectedError: no valid order can be signed.
         """
-        signer = Signer(self._signing_client(), self.who.wallet)
-        return await signer.sign(terms, market, token_id, expires_at)
+        with point(Point.ORDER_SIGNED):
+            signer = Signer(self._signing_client(), self.who.wallet)
+            return await signer.sign(terms, market, token_id, expires_at)
 
     async def submit(self, payload: bytes) -> Submission:
         """Send the signed bytes once, within a deadline; what is held back is never in doubt.
@@ -121,16 +121,14 @@ class PolymarketAccount:
             InvariantError: the exchange knows the order by another id than ours.
         """
         sdk, signed = self._signing_client(), SignedBytes.of(payload)
-        try:
-            outcome = await self._sent(sdk, signed)
-        except (BusyError, AccessError) as error:
-            outcome = failures.held_back(error)
-        if signed.order.side == Side.SELL:
-            outcome = failures.kept_trying(outcome)
-        log.info(
-            "order.sent",
-            extra={"order_hash": signed.order_hash, "answer": outcome.answer.value},
-        )
+        with point(Point.EXCHANGE_POSTED, {"order_hash": signed.order_hash}) as here:
+            try:
+                outcome = await self._sent(sdk, signed)
+            except (BusyError, AccessError) as error:
+                outcome = failures.held_back(error)
+            if signed.order.side == Side.SELL:
+                outcome = failures.kept_trying(outcome)
+            here.note(answer=outcome.answer.value, words=outcome.words)
         return outcome
 
     async def _sent(self, sdk: SdkClient, signed: SignedBytes) -> Submission:

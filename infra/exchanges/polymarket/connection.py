@@ -29,6 +29,8 @@ from infra.exchanges.polymarket.failures import (
     is_failing,
 )
 from infra.exchanges.polymarket.wire import Json
+from infra.points import Point
+from infra.tracing import point
 
 log = logging.getLogger(__name__)
 
@@ -231,15 +233,19 @@ class Connection:
         if self._keys is not None:
             headers |= self._keys.headers(method, path, body)
         latest = min(until, asyncio.get_running_loop().time() + TRY_SECONDS)
-        try:
-            async with asyncio.timeout_at(latest):
-                return await self._http.request(
-                    method, path, params=query, content=body, headers=headers
-                )
-        except (httpx.HTTPError, TimeoutError) as error:
-            words = f"{method} {path}: {type(error).__name__} {error}"
-            passage.conclude(failing=True, words=words)
-            raise UnavailableError(words) from error
+        # The trace ends here: the exchange gets no header that it did not ask for.
+        with point(Point.EXCHANGE_ASKED, method=method, path=path) as here:
+            try:
+                async with asyncio.timeout_at(latest):
+                    response = await self._http.request(
+                        method, path, params=query, content=body, headers=headers
+                    )
+            except (httpx.HTTPError, TimeoutError) as error:
+                words = f"{method} {path}: {type(error).__name__} {error}"
+                passage.conclude(failing=True, words=words)
+                raise UnavailableError(words) from error
+            here.note(http_status=response.status_code)
+        return response
 
     def understood(self, what: str, parsed: Callable[[Raw], T], raw: Raw) -> T:
         """Return what `parsed` makes of `raw`; what it cannot read is logged, counted, raised."""
