@@ -108,7 +108,7 @@ def test_makers_that_do_not_add_up_leave_the_trades_own_price() -> None:
         ({"side": "buy"}, Side.BUY, YES),
     ],
 )
-def test_our_resting_order_keeps_its_own_side_token_and_price(
+def test_s6_our_resting_order_keeps_its_own_side_token_and_price(
     leg: dict[str, object], side: Side, token_id: str
 ) -> None:
     ours = a_maker(order_id=MINE, owner=ME.api_key, matched_amount="3", price="0.6", **leg)
@@ -119,7 +119,7 @@ def test_our_resting_order_keeps_its_own_side_token_and_price(
     assert fill.order_hash == MINE
 
 
-def test_several_resting_orders_of_ours_are_a_fill_each() -> None:
+def test_s6_several_resting_orders_of_ours_are_a_fill_each() -> None:
     legs = [
         a_maker(order_id=f"0x{n:064x}", maker_address=ME.wallet.upper().replace("X", "x"))
         for n in range(3)
@@ -130,7 +130,7 @@ def test_several_resting_orders_of_ours_are_a_fill_each() -> None:
     }
 
 
-def test_trading_with_ourselves_is_both_legs() -> None:
+def test_s6_trading_with_ourselves_is_both_legs() -> None:
     ours = a_maker(order_id=THEIRS, owner=ME.api_key)
     fills = own_fills(a_trade(ours), ME, MARKET)
     assert [(fill.order_hash, fill.side) for fill in fills] == [

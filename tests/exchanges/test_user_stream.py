@@ -102,14 +102,14 @@ async def test_a_trade_is_told_at_every_status() -> None:
     assert {fill.trade_id for fill in fills} == {"t-1"}
 
 
-async def test_arrays_and_single_objects_are_the_same_news() -> None:
+async def test_s8_arrays_and_single_objects_are_the_same_news() -> None:
     order = an_order_event("UPDATE", "LIVE", "25.0", event_type="order")
     async with stream_of(says([trade("MATCHED"), order], order)) as (stream, _):
         items = await first(stream, 4)
     assert [type(item) for item in items] == [Connected, FillSeen, OrderSeen, OrderSeen]
 
 
-async def test_what_is_not_understood_is_counted_and_the_line_is_kept() -> None:
+async def test_s8_what_is_not_understood_is_counted_and_the_line_is_kept() -> None:
     odd = ["not json", "[" * 100_000, "7", [7, {"event_type": "weather"}], {}, trade("PONDERED")]
     good = trade("MATCHED")
     async with stream_of(says(*odd, "PONG", good)) as (stream, opened):
@@ -119,7 +119,7 @@ async def test_what_is_not_understood_is_counted_and_the_line_is_kept() -> None:
     assert stream.unreadable == 7
 
 
-async def test_a_large_frame_is_read() -> None:
+async def test_s8_a_large_frame_is_read() -> None:
     many = [trade("MATCHED", trade_id=f"t-{n}") for n in range(4000)]
     assert len(dumps(many)) > 1024 * 1024
     async with stream_of(says(many)) as (stream, _):
@@ -128,7 +128,7 @@ async def test_a_large_frame_is_read() -> None:
     assert items[-1].fill.trade_id == "t-3999"
 
 
-async def test_a_closed_line_is_a_gap_that_is_told_and_mended() -> None:
+async def test_s2_a_closed_line_is_a_gap_that_is_told_and_mended() -> None:
     script = [then_closes(trade("MATCHED")), says(trade("CONFIRMED"))]
     async with stream_of(*script) as (stream, _):
         items = await first(stream, 5)
@@ -138,7 +138,7 @@ async def test_a_closed_line_is_a_gap_that_is_told_and_mended() -> None:
     assert "closed" in items[2].why
 
 
-async def test_an_exchange_that_cannot_be_reached_is_tried_again_and_again() -> None:
+async def test_s2_an_exchange_that_cannot_be_reached_is_tried_again_and_again() -> None:
     stream = PolymarketUserStream("ws://127.0.0.1:9", KEYS, ME, known_market)
     items = await first(stream, 3)
     assert all(isinstance(item, Disconnected) for item in items)
@@ -163,7 +163,7 @@ async def test_pings_go_out_and_silence_after_them_is_a_lost_line(
     assert heard == ["PING", "PING"]
 
 
-async def test_a_slow_consumer_loses_nothing_and_its_line_stays_up(
+async def test_s7_a_slow_consumer_loses_nothing_and_its_line_stays_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(user_stream, "PING_SECONDS", 0.02)
@@ -184,6 +184,54 @@ async def test_a_slow_consumer_loses_nothing_and_its_line_stays_up(
     assert [item.fill.trade_id for item in items if isinstance(item, FillSeen)] == [
         f"t-{n}" for n in range(500)
     ]
+
+
+async def test_s7_a_consumer_too_far_behind_is_told_of_a_gap_and_hears_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(user_stream, "MOST_FRAMES", 50)
+    closed = asyncio.Event()
+
+    async def flood(socket: ServerConnection) -> None:
+        for n in range(60):
+            await socket.send(dumps(trade("MATCHED", trade_id=f"t-{n}")))
+        await socket.wait_closed()
+        closed.set()
+
+    async with stream_of(flood, says(trade("CONFIRMED"))) as (stream, opened):
+        async with asyncio.timeout(20), aclosing(stream.follow()) as following:
+            assert await anext(following) == Connected()
+            await closed.wait()
+            items = [await anext(following)]
+            while not isinstance(items[-1], Connected):
+                items.append(await anext(following))
+            assert isinstance(await anext(following), FillSeen)
+        assert len(opened) == 2
+    [gap] = [item for item in items if isinstance(item, Disconnected)]
+    assert "50 frames behind" in gap.why
+
+
+async def test_s8_a_frame_beyond_all_measure_is_a_gap_and_the_line_is_opened_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(user_stream, "LARGEST_FRAME", 1024)
+    script = [says("x" * 4096), says(trade("CONFIRMED"))]
+    async with stream_of(*script) as (stream, opened):
+        items = await first(stream, 4)
+        assert len(opened) == 2
+    kinds = [type(item) for item in items]
+    assert kinds == [Connected, Disconnected, Connected, FillSeen]
+
+
+async def test_s2_a_line_that_breaks_without_a_word_is_a_gap() -> None:
+    async def breaks(socket: ServerConnection) -> None:
+        await socket.send(dumps(trade("MATCHED")))
+        socket.transport.abort()
+
+    async with stream_of(breaks, says(trade("CONFIRMED"))) as (stream, _):
+        items = await first(stream, 5)
+    kinds = [type(item) for item in items]
+    assert kinds == [Connected, FillSeen, Disconnected, Connected, FillSeen]
 
 
 async def test_a_fill_whose_market_cannot_be_read_is_a_gap_and_not_a_loss() -> None:

@@ -67,7 +67,7 @@ async def test_a_fill_moves_its_order_and_its_position(orders: Orders, fills: Fi
     assert {"kind": "fill.recorded"} in notices
 
 
-async def test_the_same_fill_again_changes_nothing(orders: Orders, fills: Fills) -> None:
+async def test_s3_the_same_fill_again_changes_nothing(orders: Orders, fills: Fills) -> None:
     await _prepared(orders, an_order())
     await fills.record(a_fill(), SeenBy.STREAM, NOW)
     before = await _everything(fills.engine)
@@ -127,7 +127,7 @@ async def test_a_fill_of_a_stranger_moves_the_position_and_tells_nobody(fills: F
     assert await one(fills.engine, "SELECT size FROM positions") == Decimal(4)
 
 
-async def test_a_status_only_rises(fills: Fills) -> None:
+async def test_s3_a_status_only_rises(fills: Fills) -> None:
     for status, is_new in ((F.MINED, True), (F.MATCHED, False), (F.RETRYING, False)):
         recorded = await fills.record(a_fill(status=status), SeenBy.STREAM, NOW)
         assert recorded.is_new == is_new
@@ -139,7 +139,7 @@ async def test_a_status_only_rises(fills: Fills) -> None:
     assert await one(fills.engine, "SELECT size FROM positions") == Decimal(4)
 
 
-async def test_a_failed_fill_is_taken_back_from_the_position_and_kept_in_the_ledger(
+async def test_s5_a_failed_fill_is_taken_back_from_the_position_and_kept_in_the_ledger(
     orders: Orders, fills: Fills
 ) -> None:
     order = await _prepared(orders, an_order())
@@ -220,7 +220,7 @@ async def test_fees_in_shares_and_in_collateral_are_both_exact(fills: Fills) -> 
     }
 
 
-async def test_two_legs_of_one_trade_are_two_fills(fills: Fills) -> None:
+async def test_s6_two_legs_of_one_trade_are_two_fills(fills: Fills) -> None:
     legs = [a_fill("t1", an_order("a")), a_fill("t1", an_order("b"), size=Decimal(1))]
     for leg in legs:
         await fills.record(leg, SeenBy.STREAM, NOW)

@@ -33,6 +33,7 @@ LONGEST_DELAY_SECONDS: Final = 30.0
 LIVED_SECONDS: Final = 60.0  # an exchange that accepts and closes at once is not called at once
 CLOSE_SECONDS: Final = 1.0
 LARGEST_FRAME: Final = 16 * 1024 * 1024
+MOST_FRAMES: Final = 10_000  # waiting to be taken in; hours of news, and some megabytes
 ORDER_TYPES: Final = frozenset({"PLACEMENT", "UPDATE", "CANCELLATION"})
 
 
@@ -152,7 +153,8 @@ class PolymarketUserStream:
 class _Channel:
     """One open connection, read by a task of its own.
 
-    However long the consumer takes, the socket is read, PINGs go out, and no frame is dropped.
+    However long the consumer takes, the socket is read and PINGs go out. One that falls too far
+    behind is told of a gap, which it fills by reading, and never loses a frame without a word.
     """
 
     def __init__(self, socket: ClientConnection) -> None:
@@ -178,8 +180,12 @@ class _Channel:
             async for frame in self._socket:
                 if frame == "PONG":
                     self._heard_at = monotonic_seconds()
-                else:
-                    self._frames.put_nowait(frame)
+                    continue
+                if self._frames.qsize() >= MOST_FRAMES:
+                    self._drop_all()
+                    await self._socket.close()
+                    return
+                self._frames.put_nowait(frame)
         except (WebSocketException, OSError) as error:
             self._end(f"{type(error).__name__}: {error}")
         finally:
@@ -197,6 +203,12 @@ class _Channel:
                     return
         except (WebSocketException, OSError) as error:
             self._end(f"{type(error).__name__}: {error}")
+
+    def _drop_all(self) -> None:
+        """Give up what waits: reading what was missed is quicker than taking all of it in."""
+        waiting = self._frames.qsize()
+        self._frames = Queue()
+        self._end(f"{waiting} frames behind")
 
     def _end(self, why: str) -> None:
         """Let the consumer know, after the last frame."""
