@@ -85,9 +85,7 @@ class Fills:
             if after != before:
                 await store_holding(connection, before, after, now)
             await _tell(connection, _Step(fill, known, ours, before.position, after.position))
-            if after.position.size < min(before.position.size, 0):
-                short = {"token_id": fill.token_id, "size": f"{after.position.size:f}"}
-                log.critical("position.short", extra=short)
+            _warn_of_short(before.position, after.position)
             # A trade's later statuses change nothing that the order's workflow waits for.
             told = workflow_id if known is None else None
             return Recorded(is_new=True, workflow_id=told), ours
@@ -199,6 +197,13 @@ class _Step:
         if self.known is None:
             return "fill.recorded"
         return "fill.reversed" if self.fill.status is FillStatus.FAILED else "fill.status"
+
+
+def _warn_of_short(before: Position, after: Position) -> None:
+    """Say that more was sold than was held: the exchange would not have let us."""
+    if after.size < min(before.size, 0):
+        short = {"token_id": after.token_id, "size": f"{after.size:f}"}
+        log.critical("position.short", extra=short)
 
 
 async def _known(connection: AsyncConnection, fill: Fill) -> Fill | None:

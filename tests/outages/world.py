@@ -18,6 +18,7 @@ from infra.embedded.folder import Folder
 from infra.embedded.keys import kept_keys
 from infra.embedded.ports import reserved
 from infra.embedded.supervisor import Child, Supervisor, clean_environment
+from tests.e2e.collector import collecting
 from tests.e2e.conftest import World
 from tests.proxy import Link, linked
 from workers.demo_stage import Stage
@@ -201,6 +202,7 @@ async def bench() -> AsyncGenerator[Bench]:
         supervisor = await cleanup.enter_async_context(Supervisor(folder, lambda _: None))
         await servers.open(supervisor)
         link = await cleanup.enter_async_context(linked("127.0.0.1", ports.temporal))
+        collector = cleanup.enter_context(collecting())
         http = await cleanup.enter_async_context(httpx.AsyncClient(timeout=10, trust_env=False))
         nobody = await asyncio.create_subprocess_exec("/bin/true")
         stage = Stage(folder.root, nobody, http)
@@ -208,6 +210,7 @@ async def bench() -> AsyncGenerator[Bench]:
             stage,
             folder.root / "none",
             marks,
+            collector,
             servers=servers,
             supervisor=supervisor,
             temporal=link,

@@ -6,7 +6,7 @@ Revision ID: 0004
 from alembic import op
 
 revision = "0004"
-down_revision: str | None = "0002"
+down_revision: str | None = "0003"
 
 SHARE_FEE = """
 ALTER TABLE holdfast.fills ADD COLUMN share_fee numeric(38, 18) DEFAULT 0 NOT NULL;
