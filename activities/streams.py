@@ -150,7 +150,12 @@ class StreamActivities:
 
     async def revive(self, account_id: str) -> None:
         """Find what the exchange lists as active and we think dead."""
-        for active in await self.feeds[account_id].exchange.active_orders():
+        listed = await self.feeds[account_id].exchange.active_orders()
+        # Our rows are read after the list: an order's row is older than its place on any list.
+        known = {order.order_hash for order in await self.orders.open_orders(account_id)}
+        for active in listed:
+            if active.order_hash in known:
+                continue
             order = await self.orders.by_hash(active.order_hash)
             if order is not None and order.state in TERMINAL:
                 await self._work_again(order)

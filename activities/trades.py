@@ -1,14 +1,17 @@
 """Recording an account's trades, whoever saw them: the stream, a poll, a catch-up."""
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
+from domain.errors import HoldfastError
 from domain.fill import FeeDoubt, Fill, SeenBy
 from domain.ports import Clock, Exchange, FillStore, Workflows
 
 log = logging.getLogger(__name__)
 
+READ_AT_ONCE = 4  # trades; the rest of the line to the exchange is for orders
 OVERLAP = timedelta(seconds=60)  # trades become visible late and out of order
 
 
@@ -62,6 +65,16 @@ class Recorder:
 
     async def read_unsettled(self) -> None:
         """Read every trade again that is neither confirmed nor failed yet."""
-        for trade in await self.fills.unsettled(self.account_id):
-            for fill in await self.exchange.fills_of_trade(trade.trade_id):
-                await self.record(fill, SeenBy.POLL)
+        turns = asyncio.Semaphore(READ_AT_ONCE)
+
+        async def read(trade_id: str) -> None:
+            try:
+                async with turns:
+                    for fill in await self.exchange.fills_of_trade(trade_id):
+                        await self.record(fill, SeenBy.POLL)
+            except HoldfastError as error:
+                # One that cannot be read must not hide what became of the others.
+                log.warning("trade.not_read", extra={"trade_id": trade_id, "why": str(error)})
+
+        trades = await self.fills.unsettled(self.account_id)
+        await asyncio.gather(*(read(trade.trade_id) for trade in trades))

@@ -10,10 +10,12 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.streams import Feed, StreamActivities
+from activities.trades import Recorder
 from domain.errors import UnavailableError
 from domain.market import Market
 from domain.order import Order, OrderSource, OrderState, OrderType, Side, Sighting, TimeInForce
 from domain.ports import Connected, OrderSeen, StreamItem
+from domain.sizing import Terms
 from tests.workflows.memory import MARKET, YES, Calls, Ledger, ServerClock, Venue
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -121,3 +123,25 @@ async def test_a_worker_that_ends_lets_go_of_the_account_at_once() -> None:
     async with asyncio.timeout(5):
         with pytest.raises(UnavailableError, match="another one follows"):
             await following
+
+
+async def test_a_trade_that_cannot_be_read_does_not_hide_what_became_of_the_others() -> None:
+    eyes = Eyes()
+    eyes.lists(replace(DEAD, state=OrderState.LIVE))
+    eyes.venue.signed["0xdead"] = Terms(
+        side=DEAD.side, time_in_force=DEAD.time_in_force, price=DEAD.price, size=DEAD.size
+    )
+    good = eyes.venue.match("0xdead", Decimal(5))
+    eyes.ledger.unsettled_trades = ["unreadable", good.trade_id]
+    eyes.venue.unreadable_trades = {"unreadable"}
+    recorder = Recorder(
+        account_id="main",
+        exchange=eyes.venue,
+        fills=eyes.ledger,
+        workflows=eyes.calls,
+        clock=eyes.venue.clock,
+    )
+
+    await recorder.read_unsettled()
+
+    assert list(eyes.ledger.recorded) == [(good.trade_id, "0xdead")]

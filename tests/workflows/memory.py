@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from domain.answer import Answer, Submission, answered
-from domain.errors import InvariantError
+from domain.errors import InvariantError, UnavailableError
 from domain.fill import FeeAsset, FeeDoubt, Fill, FillStatus, SeenBy
 from domain.halt import Standing
 from domain.ids import digest
@@ -123,6 +123,7 @@ class Venue:
     when_absent: list[Happening] = field(default_factory=list["Happening"])
     at_cancel: Callable[[], None] | None = None
     is_blind: bool = False
+    unreadable_trades: set[str] = field(default_factory=set[str])
     sweeps: int = 0
     stubborn_sweeps: int = 0
     after_sweep: list[Callable[[], object]] = field(default_factory=list[Callable[[], object]])
@@ -217,6 +218,8 @@ class Venue:
         return list(self.trades)
 
     async def fills_of_trade(self, trade_id: str) -> list[Fill]:
+        if trade_id in self.unreadable_trades:
+            raise UnavailableError(f"trade {trade_id}: status SURPRISE")
         return [fill for fill in self.trades if fill.trade_id == trade_id]
 
     async def cancel(self, order_hash: str) -> Cancelled:
@@ -270,6 +273,7 @@ class Ledger:
     standing_now: Standing = RUNNING
     is_broken: bool = False
     broken_looks: int = 0
+    unsettled_trades: list[str] = field(default_factory=list[str])
     reads: int = 0  # of where the account stands
     states: list[AccountState] = field(default_factory=list[AccountState])
     now: Callable[[], datetime] = lambda: datetime(2026, 1, 1, tzinfo=UTC)
@@ -361,7 +365,12 @@ class Ledger:
         return Recorded(is_new=is_new, workflow_id=row.workflow_id)
 
     async def unsettled(self, account_id: str) -> list[UnsettledTrade]:
-        return []
+        return [
+            UnsettledTrade(
+                trade_id=each, condition_id=MARKET.condition_id, status=FillStatus.MATCHED
+            )
+            for each in self.unsettled_trades
+        ]
 
     async def fee_doubts(self, account_id: str, token_id: str | None = None) -> list[FeeDoubt]:
         return []
