@@ -125,7 +125,7 @@ def test_it_stops_when_told_and_its_log_has_no_secret(config: Path) -> None:
     assert "hush" not in text
 
 
-def test_a_flood_of_bytes_is_refused_without_being_read(config: Path) -> None:
+def test_b6_a_flood_of_bytes_is_refused_without_being_read(config: Path) -> None:
     with serving(config) as (_, url):
 
         def endless() -> Generator[bytes]:
@@ -140,7 +140,7 @@ def test_a_flood_of_bytes_is_refused_without_being_read(config: Path) -> None:
             assert answer.status_code == 413
 
 
-def test_silent_and_slow_connections_are_closed(config: Path) -> None:
+def test_a6_silent_and_slow_connections_are_closed(config: Path) -> None:
     with serving(config) as (_, url):
         place = ("127.0.0.1", int(url.rpartition(":")[2]))
         silent, slow = socket.create_connection(place), socket.create_connection(place)

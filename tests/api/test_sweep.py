@@ -85,7 +85,7 @@ async def test_signals_wait_while_temporal_is_away_and_begin_when_it_returns(
             await asyncio.to_thread(server.__exit__, None, None, None)
 
 
-async def test_old_entries_expire_while_exits_wait(database_url: str) -> None:
+async def test_b5_old_entries_expire_while_exits_wait(database_url: str) -> None:
     away = TemporalSettings(address=f"127.0.0.1:{free_port()}")
     async with running(settings_for(database_url, away)) as stack:
         leave = (await stack.post(EXIT)).json()["signal_id"]
@@ -113,7 +113,7 @@ async def test_the_sweep_outlives_a_database_that_drops_its_connections(stack: S
         await stack.settled_as("processing", row["id"])
 
 
-async def test_without_a_database_nothing_is_promised(temporal: TemporalSettings) -> None:
+async def test_a4_without_a_database_nothing_is_promised(temporal: TemporalSettings) -> None:
     nowhere = f"postgresql://postgres@127.0.0.1:{free_port()}/none"
     async with running(settings_for(nowhere, temporal)) as stack:
         answer = await stack.post(BUY)

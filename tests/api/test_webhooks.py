@@ -107,14 +107,14 @@ async def test_a_bad_field_is_named_with_its_remedy_and_the_signal_is_kept(stack
     assert (again.status_code, again.json()) == (422, told)
 
 
-async def test_a_body_that_is_too_long_is_kept_cut(stack: Stack) -> None:
+async def test_b6_a_body_that_is_too_long_is_kept_cut(stack: Stack) -> None:
     answer = await stack.post(b"[" * 70_000)
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
     (row,) = stack.signals()
     assert (row["status"], len(row["raw_payload"])) == ("error", 65_536)
 
 
-async def test_fifty_identical_posts_make_one_row_and_one_workflow(stack: Stack) -> None:
+async def test_b1_fifty_identical_posts_make_one_row_and_one_workflow(stack: Stack) -> None:
     answers = await asyncio.gather(*(stack.post(BUY | {"id": "once"}) for _ in range(50)))
     assert sorted(answer.status_code for answer in answers) == [200] * 49 + [202]
     (row,) = stack.signals()
@@ -127,7 +127,7 @@ async def test_fifty_identical_posts_make_one_row_and_one_workflow(stack: Stack)
     await until(is_begun_once)
 
 
-async def test_the_same_id_with_another_body_is_a_conflict(stack: Stack) -> None:
+async def test_b2_the_same_id_with_another_body_is_a_conflict(stack: Stack) -> None:
     first = await stack.post(BUY | {"id": "x"})
     await stack.begun(first)
     other = BUY | {"id": "x", "PourCent": 20}
@@ -140,7 +140,7 @@ async def test_the_same_id_with_another_body_is_a_conflict(stack: Stack) -> None
     assert refused["reason"].startswith("conflict")
 
 
-async def test_the_same_id_and_body_much_later_is_still_the_first_signal(stack: Stack) -> None:
+async def test_b1_the_same_id_and_body_much_later_is_still_the_first_signal(stack: Stack) -> None:
     first = await stack.post(BUY | {"id": "x"})
     stack.run("UPDATE holdfast.signals SET received_at = received_at - interval '1 hour'")
     for _ in range(2):
@@ -148,7 +148,7 @@ async def test_the_same_id_and_body_much_later_is_still_the_first_signal(stack: 
         assert await stack.begun(later, 200) == first.json()["signal_id"]
 
 
-async def test_the_same_body_without_an_id_is_a_new_signal_after_a_minute(stack: Stack) -> None:
+async def test_b3_the_same_body_without_an_id_is_a_new_signal_after_a_minute(stack: Stack) -> None:
     first = await stack.post(BUY)
     assert (await stack.post(BUY)).json()["signal_id"] == first.json()["signal_id"]
     stack.run("UPDATE holdfast.signals SET received_at = received_at - interval '61 seconds'")
@@ -157,7 +157,7 @@ async def test_the_same_body_without_an_id_is_a_new_signal_after_a_minute(stack:
     assert later.json()["signal_id"] != first.json()["signal_id"]
 
 
-async def test_a_stale_entry_expires_and_a_stale_exit_does_not(stack: Stack) -> None:
+async def test_b5_a_stale_entry_expires_and_a_stale_exit_does_not(stack: Stack) -> None:
     sent_at = (utc_now() - timedelta(seconds=90)).isoformat()
     entry = await stack.post(BUY | {"sent_at": sent_at})
     assert (entry.status_code, entry.json()["status"]) == (202, "expired")
@@ -165,7 +165,7 @@ async def test_a_stale_entry_expires_and_a_stale_exit_does_not(stack: Stack) -> 
     await stack.begun(await stack.post(leave))
 
 
-async def test_a_signal_from_the_future_is_refused(stack: Stack) -> None:
+async def test_b5_a_signal_from_the_future_is_refused(stack: Stack) -> None:
     answer = await stack.post(BUY | {"sent_at": (utc_now() + timedelta(hours=1)).isoformat()})
     assert answer.status_code == 422
     assert answer.json()["error"]["fields"][0]["problem"] == "in the future"
