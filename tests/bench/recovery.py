@@ -23,6 +23,7 @@ POLLING: Final = '"worker.polling"'
 TUNED: Final = ("-m", "workers.cli", "worker", "trading")
 DEFAULT: Final = ("-m", "tests.bench.default_worker")
 PATIENCE_SECONDS: Final = 60.0
+SPARE_SECONDS: Final = 8.0  # the supervisor loads the next spare meanwhile
 GLANCE_SECONDS: Final = 0.01
 HELD: Final = "200"
 RESOLVED: Final = (
@@ -116,19 +117,12 @@ class Desk:
         return killed_at, (await self.post()).came_at
 
 
-async def pairs(stage: Stage, root: Path, command: tuple[str, ...], markets: list[int]) -> Recovery:
-    """Kill one of two workers, for each market once; return the medians."""
-    trials = list[Recovery]()
+async def pairs(stage: Stage, root: Path, command: tuple[str, ...], market: int) -> Recovery:
+    """Kill one of two workers, idle and with a POST in flight."""
     async with desk_of(stage) as desk:
-        for market in markets:
-            await desk.hold_shares(market)
+        await desk.hold_shares(market)
         async with without_own_worker(stage):
-            for market in markets:
-                trials.append(await _pair(stage, desk, (root, command), market))
-    trials.sort(key=lambda trial: trial.next_post)
-    in_flight = sorted(trial.in_flight for trial in trials)
-    middle = len(trials) // 2
-    return Recovery(next_post=trials[middle].next_post, in_flight=in_flight[middle])
+            return await _pair(stage, desk, (root, command), market)
 
 
 async def _pair(
@@ -156,24 +150,17 @@ async def _pair(
         return Recovery(next_post=next_post, in_flight=resolved_at - killed_at)
 
 
-async def restarts(stage: Stage, markets: list[int]) -> Restart:
-    """Kill the only worker, which `holdfast up` starts again, for each market once."""
-    trials = list[Restart]()
+async def restart(stage: Stage, market: int) -> Restart:
+    """Kill the only worker, which `holdfast up` starts again."""
     async with desk_of(stage) as desk:
-        for market in markets:
-            await desk.hold_shares(market)
-            await desk.rest_sale(market)
-            await asyncio.sleep(SPARE_SECONDS)  # the supervisor loads the next spare meanwhile
-            before = stage.endpoints.processes[TRADING]
-            clock = utc_now().timestamp() - monotonic_seconds()
-            killed_at, came_at = await desk.next_post_after(market, before)
-            polls_at = _polls_since(stage) - clock
-            trials.append(Restart(polls=polls_at - killed_at, next_post=came_at - killed_at))
-    trials.sort(key=lambda trial: trial.next_post - trial.polls)
-    return trials[len(trials) // 2]
-
-
-SPARE_SECONDS: Final = 8.0
+        await desk.hold_shares(market)
+        await desk.rest_sale(market)
+        await asyncio.sleep(SPARE_SECONDS)
+        only = stage.endpoints.processes[TRADING]
+        clock = utc_now().timestamp() - monotonic_seconds()
+        killed_at, came_at = await desk.next_post_after(market, only)
+        polls_at = _polls_since(stage) - clock
+        return Restart(polls=polls_at - killed_at, next_post=came_at - killed_at)
 
 
 @asynccontextmanager

@@ -20,10 +20,10 @@ class Lengths:
     """How long each measurement takes, and how often all are made."""
 
     rounds: int = 3
-    steady_seconds: float = 8.0
+    steady_seconds: float = 6.0
     burst_seconds: float = 10.0
-    trading_seconds: float = 10.0
-    busy_seconds: float = 10.0
+    trading_seconds: float = 8.0
+    busy_seconds: float = 8.0
     kills: int = 3
 
 
@@ -135,13 +135,13 @@ async def recover(run: Run) -> None:
     if run.number > 0:
         return
     kills = run.lengths.kills
-    for name, command in (("product", recovery.TUNED), ("defaults", recovery.DEFAULT)):
-        for trial in range(kills):
-            markets = [trial + (0 if name == "product" else kills)]
-            found = await recovery.pairs(run.stage, run.root, command, markets)
-            run.note(f"recovery {name}", asdict(found))
-    for trial in range(kills):
-        run.note("restart", asdict(await recovery.restarts(run.stage, [2 * kills + trial])))
+    for market in range(kills):
+        found = await recovery.pairs(run.stage, run.root, recovery.TUNED, market)
+        run.note("recovery product", asdict(found))
+    found = await recovery.pairs(run.stage, run.root, recovery.DEFAULT, kills)
+    run.note("recovery defaults", asdict(found))
+    for market in range(kills + 1, 2 * kills + 1):
+        run.note("restart", asdict(await recovery.restart(run.stage, market)))
 
 
 async def settled(stage: Stage) -> None:
