@@ -12,7 +12,7 @@ from rich.console import Console
 
 from infra.clock import monotonic_seconds, utc_now
 from tests.bench.report import Report, load, machine, show
-from tests.bench.rounds import MEASUREMENTS, QUICK, Lengths, Run, rows
+from tests.bench.rounds import MEASUREMENTS, QUICK, Lengths, Run, rows, warm
 from tests.bench.stage import ROOT, StageError, folder, staged
 
 RESULTS: Final = ROOT / "build" / "bench"
@@ -36,6 +36,7 @@ async def measured(lengths: Lengths, names: list[str]) -> Report:
         told.print("starting the stack and what is measured beside it")
         async with staged(root) as stage:
             run = Run(stage=stage, root=root, lengths=lengths, report=report)
+            await warm(run)
             for run.number in range(lengths.rounds):
                 for name in names:
                     await _one(run, name)
