@@ -43,7 +43,8 @@ def create(settings: Settings | None = None) -> FastAPI:
         ill = {part: why for part, why in (await health.ills(shared)).items() if why}
         log.log(logging.WARNING if ill else logging.INFO, "api.started", extra={"ill": ill})
         tasks = [
-            asyncio.create_task(forever(shared)) for forever in (sweep_forever, rebuild_forever)
+            asyncio.create_task(sweep_forever(shared), name="sweep"),
+            asyncio.create_task(rebuild_forever(shared), name="rebuild"),
         ]
         try:
             yield

@@ -68,8 +68,8 @@ class Endpoints(Part):
 
 
 def write_endpoints(path: Path, endpoints: Endpoints) -> None:
-    """Replace the document at once and whole."""
-    write_private(path, endpoints.model_dump_json(indent=2))
+    """Replace the document at once and whole; how fast an account may trade is no address."""
+    write_private(path, endpoints.model_dump_json(indent=2, exclude={"exchange": {"rate_tier"}}))
 
 
 def read_endpoints(folder: Path) -> Endpoints:

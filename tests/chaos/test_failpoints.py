@@ -64,6 +64,7 @@ async def test_the_failpoints_of_an_order_stand_where_their_names_say(
         world.quote("0.40", "0.50", "500")
         order = await world.sent_order("bought", Action.BUY_MARKET, "20", None)
         await world.followed(order, is_over)
+        await world.inbox.close()
     await engine.dispose()
 
     nothing = {"orders": 0, "state": None, "attempts": None, "fills": 0, "held": 0, "taken": 0}
@@ -100,7 +101,7 @@ async def api_that_fails_at(
     ("point", "status", "rows"),
     [
         ("api.before_insert", 503, []),
-        ("api.after_insert", 503, [("received", None)]),
+        ("api.after_insert", 503, [("received", "BuyMarket")]),
         ("api.before_start", 202, [("received", "BuyMarket")]),
     ],
 )
