@@ -18,6 +18,7 @@ from domain.fill import SeenBy
 from domain.ids import intent_id, order_workflow_id, position_workflow_id
 from domain.order import Order, OrderEvent, Side
 from domain.signal import OrderRequest, SignalTask
+from infra.clock import utc_now
 from infra.settings import TemporalSettings
 from infra.store.fills import Fills
 from infra.store.orders import Orders
@@ -80,7 +81,7 @@ async def admitted(orders: Orders, order: Order) -> Order:
 
 
 async def abandoned(orders: Orders, name: str) -> Order:
-    order = await admitted(orders, an_order(name, signal_id=None))
+    order = await admitted(orders, an_order(name, signal_id=None, created_at=utc_now()))
     await orders.begin_send(order.order_hash, NOW)
     return await orders.learn(order.order_hash, OrderEvent.ABANDON, "never seen", later(90))
 
