@@ -16,6 +16,7 @@ TESTS = Path(__file__).parent
 STACKS = {"chaos", "e2e", "embedded", "outages"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep all stacks in one process, and each other file's tests together."""
     for item in items:
