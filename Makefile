@@ -41,12 +41,12 @@ demo: install
 # The whole gate. pytest comes last, so that its closing line is the last thing printed.
 test: install
 	$(BIN)/poe check
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # The same without the tests that start processes.
 check: install
 	$(BIN)/poe check
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not services"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not services"
 
 # Any process killed at any moment while alerts flow; the same SEED makes the same choices again.
 SEED ?= 1
@@ -54,7 +54,7 @@ KILLS ?= 50
 ALERTS ?= 200
 chaos: install
 	CHAOS_SEED=$(SEED) CHAOS_KILLS=$(KILLS) CHAOS_ALERTS=$(ALERTS) CHAOS_SETTLE_SECONDS=60 \
-		$(BIN)/pytest -q -s tests/chaos/test_campaign.py
+		$(BIN)/pytest -q -s -m campaign tests/chaos/test_campaign.py
 
 # Measure the engine beside its floors: make bench, or make bench BENCH=--quick.
 bench: install

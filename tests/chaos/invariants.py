@@ -230,7 +230,7 @@ I11: Final = Invariant(
     UNION ALL
     SELECT format('signal %s is %s; its events say %s', id, k.status, t.status)
     FROM signals k LEFT JOIN told_signals t USING (id) WHERE k.status IS DISTINCT FROM t.status
-        AND NOT k.is_unproven  -- what strangers send leaves no event, for events cannot be forgotten
+        AND NOT k.is_unproven  -- a stranger leaves no event: those cannot be removed
     """,
 )
 

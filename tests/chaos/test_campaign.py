@@ -12,7 +12,11 @@ from tests.chaos.campaign import ROLES, Campaign, planned, shown
 from tests.chaos.dice import Dice
 from tests.e2e.conftest import World
 
-pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.campaign,
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 KILLS = int(os.environ.get("CHAOS_KILLS", "12"))
