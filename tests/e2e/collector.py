@@ -1,7 +1,6 @@
 """A collector of spans, as operators run one: it keeps whatever the stack's processes send."""
 
 import json
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+import pytest
 from typing_extensions import override
 
 
@@ -57,16 +57,12 @@ def collecting() -> Generator[Collector]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
     serving = Thread(target=server.serve_forever)
     serving.start()
-    told = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
-        "OTEL_BSP_SCHEDULE_DELAY": "100",
-    }
-    os.environ.update(told)
     try:
-        yield collector
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+            patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+            yield collector
     finally:
-        for name in told:
-            del os.environ[name]
         server.shutdown()
         serving.join()
         server.server_close()
