@@ -32,6 +32,8 @@ class Market:
         tick_size: smallest step in price.
         min_size: fewest shares a resting order may have.
         fee_rate, fee_exponent: taker fee = shares x rate x (p (1 - p)) ^ exponent.
+        event_id: of the exchange's event it belongs to; markets of one event are one bet. None
+            where the exchange does not say.
     """
 
     condition_id: str
@@ -46,6 +48,7 @@ class Market:
     accepting_orders: bool
     closed: bool
     end_at: datetime | None
+    event_id: str | None = None
 
     def token(self, outcome: str) -> Token:
         """Return the token of `outcome`, told apart without regard to case.

@@ -1,7 +1,7 @@
 """The registry of what can be traded, read from memory and kept fresh by its version."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -82,16 +82,15 @@ class Markets:
     async def replace(self, markets: Iterable[Market], now: datetime) -> None:
         """Write what the exchange lists now; markets no longer listed are kept as closed.
 
-        Only rows that differ are written.
+        Only rows that differ are written. An event once told stays: not every list names it.
         """
         listed = {market.condition_id: market for market in markets}
         async with transaction(self.engine) as connection:
             await connection.execute(select(func.pg_advisory_xact_lock(REPLACING)))
             written_at = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
             known = await _read_all(connection)
-            changed = [
-                market for key, market in listed.items() if known.conditions.get(key) != market
-            ]
+            told = (_with_event(one, known.conditions.get(key)) for key, one in listed.items())
+            changed = [one for one in told if known.conditions.get(one.condition_id) != one]
             gone = [
                 key
                 for key, market in known.conditions.items()
@@ -130,6 +129,13 @@ def _found(registry: _Registry, name: str, outcome: str | None) -> tuple[Market,
         choices = " or ".join(token.outcome for token in market.tokens)
         raise InvalidInputError("outcome", f"{market.slug} has two: say {choices}")
     return market, market.token(outcome).token_id
+
+
+def _with_event(told: Market, known: Market | None) -> Market:
+    """Return `told` with the event that was known before, where it names none."""
+    if told.event_id is not None or known is None:
+        return told
+    return replace(told, event_id=known.event_id)
 
 
 async def _read_all(connection: AsyncConnection) -> _Registry:

@@ -4,7 +4,7 @@ The classes declare columns and are never instantiated: field `x` of a value is 
 (infra/store/rows.py), and what only the database keeps is extra.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Identity,
     Index,
@@ -182,6 +183,7 @@ class Orders(Table, table=True):
     __table_args__ = (
         UniqueConstraint("intent_id"),
         Index("orders_created_at_idx", "created_at"),
+        Index("orders_account_id_created_at_idx", "account_id", "created_at"),
         Index("orders_signal_id_idx", "signal_id"),
         Index("orders_token_id_created_at_idx", "token_id", "created_at"),
         Index("orders_condition_id_idx", "condition_id"),
@@ -263,6 +265,12 @@ class Positions(Table, table=True):
         Index("positions_condition_id_idx", "condition_id"),
         Index("positions_updated_at_idx", "updated_at"),
         Index("positions_held_idx", "account_id", "token_id", postgresql_where=text("size <> 0")),
+        Index(
+            "positions_flat_idx",
+            "account_id",
+            postgresql_include=["cash_usd"],
+            postgresql_where=text("size = 0"),
+        ),
     )
 
     id: str = _key()
@@ -380,6 +388,7 @@ class Markets(Table, table=True):
     __table_args__ = (
         UniqueConstraint("slug"),
         Index("markets_updated_at_idx", "updated_at"),
+        Index("markets_event_id_idx", "event_id"),
     )
 
     condition_id: str = _key()
@@ -393,9 +402,26 @@ class Markets(Table, table=True):
     accepting_orders: bool = _flag()
     closed: bool = _flag()
     end_at: datetime | None = _at_or_null()
+    event_id: str | None = _words_or_null()
     listed_at: datetime = _at()
     updated_at: datetime = _at()
     outcome_prices: list[str] | None = _json(may_be_null=True)
+
+
+class Days(Table, table=True):
+    """domain.risk.Day: what each account began each day (UTC) with; written once a day."""
+
+    account_id: str = _key()
+    day: date = _of(Date(), is_key=True)
+    starting_equity_usd: Decimal = _money()
+    collateral_usd: Decimal = _money()
+    inventory_usd: Decimal = _money()
+    pnl_usd: Decimal = _money()
+    forgiven_usd: Decimal = _money()
+    unpriced: int = _count()
+    oldest_priced_at: datetime | None = _at_or_null()
+    source: str = _words()
+    taken_at: datetime = _at()
 
 
 class Charges(Table, table=True):

@@ -70,6 +70,15 @@ async def test_a_market_carries_the_rules_of_its_book(
     assert [token.outcome for token in found.tokens] == YES_NO
 
 
+async def test_a_market_names_the_event_whose_limit_it_shares(
+    server: ScriptedServer, registry: GammaMarkets
+) -> None:
+    events = [{"id": "2890", "slug": "who-wins"}, {"id": 17}]
+    alone = market(SECOND) | {"events": None}
+    server.script(LIST, page(market(FIRST, events=events), alone))
+    assert [one.event_id for one in await registry.markets()] == ["2890", None]
+
+
 async def test_a_fee_that_is_announced_without_its_amount_is_asked_of_the_book_once(
     server: ScriptedServer, registry: GammaMarkets
 ) -> None:

@@ -36,9 +36,22 @@ async def test_every_field_of_a_market_is_kept(markets: Markets) -> None:
         fee_exponent=2,
         accepting_orders=False,
         end_at=NOW + timedelta(microseconds=1),
+        event_id="2890",
     )
     await markets.replace([a_market(), odd], NOW)
     assert await markets.by_condition(odd.condition_id) == odd
+
+
+async def test_the_event_of_a_market_outlives_a_list_that_does_not_name_it(
+    markets: Markets,
+) -> None:
+    await markets.replace([a_market(event_id="2890")], NOW)
+    before = await rows(markets.engine, "SELECT updated_at FROM markets WHERE slug = 'rain'")
+    await markets.replace([a_market()], later(60))
+    assert (await markets.by_condition(CONDITION)).event_id == "2890"
+    assert before == await rows(
+        markets.engine, "SELECT updated_at FROM markets WHERE slug = 'rain'"
+    )
 
 
 async def test_an_unknown_name_is_refused_with_the_nearest(markets: Markets) -> None:

@@ -46,6 +46,7 @@ def gamma_market(raw: object, fee: Fee) -> Market:
         and wire.truth(market, "enableOrderBook", otherwise="true"),
         closed=wire.truth(market, "closed") or wire.truth(market, "archived"),
         end_at=wire.optional_moment(market, "endDate"),
+        event_id=_event(market),
     )
 
 
@@ -126,6 +127,13 @@ def _tokens(token_ids: list[str], outcomes: list[str]) -> tuple[Token, ...]:
         Token(token_id=token_id, outcome=outcome, position=position)
         for position, (token_id, outcome) in enumerate(zip(token_ids, outcomes, strict=True))
     )
+
+
+def _event(market: Json) -> str | None:
+    """Return the id of the event a market belongs to; of several, the first."""
+    for event in wire.records(market.get("events") or [], "events"):
+        return wire.optional_text(event, "id")
+    return None
 
 
 def _step(market: Json, name: str) -> Decimal:
