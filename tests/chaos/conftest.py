@@ -12,11 +12,11 @@ from infra.store.database import open_database
 from infra.store.migrate import migrate
 from tests.chaos.evidence import Evidence
 from tests.chaos.small_world import SmallWorld, lived
-from tests.e2e.conftest import armed_environment, collector, world
+from tests.e2e.conftest import armed, collector, world
 from tests.exchanges.desk import a_desk
 from tests.paper.conftest import Server, server
 
-__all__ = ["armed_environment", "collector", "server", "world"]
+__all__ = ["armed", "collector", "server", "world"]
 
 
 @dataclass(frozen=True, kw_only=True)

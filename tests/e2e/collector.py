@@ -8,7 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-import pytest
 from typing_extensions import override
 
 
@@ -27,8 +26,13 @@ class SentSpan:
 
 @dataclass
 class Collector:
-    """What was sent so far, byte for byte."""
+    """What was sent so far, byte for byte.
 
+    Attributes:
+        environment: what a process is given to send its spans here.
+    """
+
+    environment: dict[str, str]
     bodies: list[bytes] = field(default_factory=list[bytes])
 
     def of_trace(self, trace_id: str) -> list[SentSpan]:
@@ -41,8 +45,8 @@ class Collector:
 
 @contextmanager
 def collecting() -> Generator[Collector]:
-    """Listen within the block; every process started in it sends its spans here."""
-    collector = Collector()
+    """Listen within the block."""
+    collector = Collector(environment={"OTEL_BSP_SCHEDULE_DELAY": "100"})
 
     class Door(BaseHTTPRequestHandler):
         def do_POST(self) -> None:  # the library's name
@@ -55,13 +59,12 @@ def collecting() -> Generator[Collector]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    url = f"http://127.0.0.1:{server.server_port}"
+    collector.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = url
     serving = Thread(target=server.serve_forever)
     serving.start()
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-            patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
-            yield collector
+        yield collector
     finally:
         server.shutdown()
         serving.join()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -194,17 +194,23 @@ class World:
         return sum((Decimal(row["filled_size"]) for row in orders), Decimal(0))
 
 
+@contextlib.contextmanager
+def told(variables: dict[str, str]) -> Generator[None]:
+    """Tell the processes that are started in the block, and none after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield
+
+
 @pytest.fixture(scope="session")
-def armed_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def armed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The file that arms failpoints and the folder where they leave their names."""
     folder = tmp_path_factory.mktemp("failpoints")
     file, marks = folder / "armed", folder / "marks"
     file.write_text("")
     marks.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOLDFAST_FAILPOINT", f"@{file}")
-        patch.setenv("HOLDFAST_FAILPOINT_DIR", str(marks))
-        yield file, marks
+    return file, marks
 
 
 @pytest.fixture(scope="session")
@@ -216,16 +222,19 @@ def collector() -> Iterator[Collector]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def world(
-    armed_environment: tuple[Path, Path],
+    armed: tuple[Path, Path],
     collector: Collector,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[World]:
     """The running stack, traced."""
-    stage = await raised(tmp_path_factory.mktemp("stack") / "data", lambda _: None)
+    file, marks = armed
+    variables = {"HOLDFAST_FAILPOINT": f"@{file}", "HOLDFAST_FAILPOINT_DIR": str(marks)}
+    with told(variables | collector.environment):
+        stage = await raised(tmp_path_factory.mktemp("stack") / "data", lambda _: None)
     listed = [row for row in await stage.rows("markets") if row["accepting_orders"]]
     # The plain ones are taken first, from the end.
     listed.sort(key=lambda row: (not row["neg_risk"], row["tick_size"] == "0.01"))
-    world = World(stage, *armed_environment, collector, markets=listed)
+    world = World(stage, file, marks, collector, markets=listed)
     world.opening = await world.ledger.balances()
     yield world
     await stage.close()

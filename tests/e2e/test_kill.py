@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from infra.embedded.supervisor import clean_environment
 from tests.e2e.conftest import Row, World
 
 pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="session")]
@@ -22,7 +23,7 @@ async def command(world: World, *argv: str) -> tuple[int, dict[str, Any]]:
         "workers.cli",
         *argv,
         "--json",
-        env=os.environ | {"HOLDFAST_DATA_DIR": str(world.stage.folder)},
+        env=clean_environment() | {"HOLDFAST_DATA_DIR": str(world.stage.folder)},
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await started.communicate()

@@ -57,7 +57,7 @@ async def test_c9_a_worker_told_to_end_during_a_send_finishes_it_and_ends_well(
     signal_id = await world.send("BuyMarket", market, "c9", size="20")
 
     async def is_sending() -> bool:
-        return await world.state(signal_id) == "SENT"
+        return len(await world.orders_at_exchange(token_of(market))) == 1
 
     await world.stage.until("the send", is_sending)
     code = await first.end()

@@ -119,7 +119,8 @@ class Bench(World):
         config.write_text(text.replace(f':{ports.temporal}"', f':{self.temporal.port}"'))
         failpoints = folder.root / f"{name}.failpoints"
         failpoints.write_text("")
-        environment = clean_environment() | {
+        environment = clean_environment() | self.collector.environment
+        environment |= {
             "HOLDFAST_CONFIG": str(config),
             "HOLDFAST_FAILPOINT": f"@{failpoints}",
             "HOLDFAST_FAILPOINT_DIR": str(self.marks),
