@@ -3,12 +3,13 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from infra.store.tables import SCHEMA, Table
+from infra.store.reconciliation_tables import METADATA
+from infra.store.tables import SCHEMA
 
 connection: Connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
-    target_metadata=Table.metadata,
+    target_metadata=METADATA,
     version_table_schema=SCHEMA,
     include_schemas=True,
 )
