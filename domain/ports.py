@@ -17,6 +17,7 @@ from domain.order import Order, OrderEvent, Sighting
 from domain.risk import AccountState, Limits
 from domain.signal import CancelRequest, OrderRequest, PositionTask, SignalStatus
 from domain.sizing import Denied, Funds, Terms
+from domain.stop import Quote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +111,14 @@ class Exchange(Protocol):
 
     async def midpoints(self, token_ids: list[str]) -> dict[str, Decimal]:
         """Return the middle of each token's book; tokens without one are left out."""
+        ...
+
+    async def quotes(self, token_ids: list[str]) -> dict[str, Quote]:
+        """Return the top of each token's book, many to a request; those without are left out."""
+        ...
+
+    async def beat(self) -> None:
+        """Tell the exchange that we live: once told, it cancels all when it no longer hears it."""
         ...
 
 

@@ -199,6 +199,11 @@ async def test_a_book_and_a_midpoint_are_read_best_first(desk: Desk) -> None:
     assert (other.best_bid, other.best_ask) == (Decimal("0.50"), Decimal("0.60"))
     middles = await desk.account.midpoints([desk.yes, desk.no])
     assert middles == {desk.yes: Decimal("0.45"), desk.no: Decimal("0.55")}
+    tops = await desk.account.quotes([desk.yes, desk.no, "999"])
+    assert {one: (top.best_bid, top.best_ask) for one, top in tops.items()} == {
+        desk.yes: (Decimal("0.40"), Decimal("0.50")),
+        desk.no: (Decimal("0.50"), Decimal("0.60")),
+    }
 
 
 async def test_a_process_without_the_private_key_follows_and_cancels(desk: Desk) -> None:

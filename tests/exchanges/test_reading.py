@@ -313,6 +313,74 @@ async def test_midpoints_are_asked_for_in_few_requests(
     assert [len(request.json) for request in server.requests] == [500, 2]
 
 
+async def test_the_tops_of_many_books_are_read_in_few_requests(
+    server: ScriptedServer, account: PolymarketAccount
+) -> None:
+    def told(token_id: str, *, bids: object, asks: object) -> dict[str, object]:
+        return {"asset_id": token_id, "bids": bids, "asks": asks, "last_trade_price": "0.46"}
+
+    def level(price: object, size: str = "5") -> dict[str, object]:
+        return {"price": price, "size": size}
+
+    server.script(
+        "POST /books",
+        says(
+            [
+                told(YES, bids=[level("0.4"), level("0.45")], asks=[level("0.6"), level("0.5")]),
+                told(NO, bids=[level("0.45"), level("0.4")], asks=[level("0.50"), level("0.6")]),
+                told("7", bids=[level(0.5), level(".45")], asks=None),
+                told("8", bids=[level("0.45"), level("0.46", "0")], asks=[]),
+            ]
+        ),
+        says([]),
+    )
+    tokens = [YES, NO, *(str(n) for n in range(2, 502))]
+    quotes = await account.quotes(tokens)
+    tops = {one.token_id: (one.best_bid, one.best_ask) for one in quotes.values()}
+    best = (Decimal("0.45"), Decimal("0.5"))
+    assert tops == {
+        YES: best,
+        NO: best,
+        "7": (Decimal("0.5"), None),
+        "8": (Decimal("0.45"), None),
+    }
+    assert quotes[YES].last_price == Decimal("0.46")
+    assert [len(request.json) for request in server.requests] == [500, 2]
+
+
+async def test_a_book_that_cannot_be_read_makes_the_whole_read_fail(
+    server: ScriptedServer, account: PolymarketAccount
+) -> None:
+    bad = {"asset_id": YES, "bids": [{"price": "1.7", "size": "5"}], "asks": []}
+    server.script("POST /books", says([bad]))
+    with pytest.raises(UnavailableError):
+        await account.quotes([YES])
+
+
+async def test_beats_chain_and_a_lost_chain_is_taken_up_at_the_exchange_s_word(
+    server: ScriptedServer, account: PolymarketAccount
+) -> None:
+    words = "Invalid Heartbeat ID"
+    server.script(
+        "POST /v1/heartbeats",
+        says({"error": words, "error_msg": words, "heartbeat_id": "b7"}, 400),
+        says({"heartbeat_id": "b8"}),
+        says({"heartbeat_id": "b9"}),
+    )
+    await account.beat()
+    await account.beat()
+    assert [request.json["heartbeat_id"] for request in server.requests] == ["", "b7", "b8"]
+
+
+async def test_a_beat_that_is_refused_for_another_reason_is_an_error(
+    server: ScriptedServer, account: PolymarketAccount
+) -> None:
+    server.script("POST /v1/heartbeats", says({"error": "no such key"}, 400))
+    with pytest.raises(UnavailableError, match="no such key"):
+        await account.beat()
+    assert len(server.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("reply", "told"),
     [

@@ -48,6 +48,7 @@ from domain.signal import (
     Sizing,
 )
 from domain.sizing import Denied, Funds, Terms
+from domain.stop import Quote
 
 YES, NO = "1" * 70, "2" * 70
 MARKET = Market(
@@ -254,6 +255,13 @@ class Venue:
 
     async def midpoints(self, token_ids: list[str]) -> dict[str, Decimal]:
         return dict.fromkeys(token_ids, self.ask)
+
+    async def quotes(self, token_ids: list[str]) -> dict[str, Quote]:
+        bid = self.ask - Decimal("0.02")
+        return {one: Quote(token_id=one, best_bid=bid, best_ask=self.ask) for one in token_ids}
+
+    async def beat(self) -> None:
+        pass
 
 
 @dataclass

@@ -26,14 +26,17 @@ from domain.market import Book, Market
 from domain.order import COMPLETE_WITHIN, Side
 from domain.ports import ActiveOrder, Cancelled, SignedOrder
 from domain.sizing import Terms
+from domain.stop import Quote
 from infra.exchanges.gate import Gate
 from infra.exchanges.meter import Call
 from infra.exchanges.polymarket import failures, parsing, wire
 from infra.exchanges.polymarket.connection import Connection, Query
 from infra.exchanges.polymarket.failures import RequestRefusedError
 from infra.exchanges.polymarket.hashing import is_position_id
+from infra.exchanges.polymarket.heartbeats import beat_id, expected_beat
 from infra.exchanges.polymarket.market_parsing import book, midpoints
 from infra.exchanges.polymarket.parsing import Identity, MarketLookup
+from infra.exchanges.polymarket.quote_parsing import quotes
 from infra.exchanges.polymarket.registry import market_of_clob
 from infra.exchanges.polymarket.sdk import Credentials, SdkClient
 from infra.exchanges.polymarket.signing import MICRO, SignedBytes, Signer
@@ -43,7 +46,8 @@ from infra.tracing import point
 
 SUBMIT_SECONDS: Final = 4.0  # below the activity's own limit, so that the outcome is still recorded
 TURN_SECONDS: Final = 1.0  # of those at most may be spent waiting for a turn
-MOST_AT_ONCE: Final = 500  # tokens in one request for midpoints
+MOST_AT_ONCE: Final = 500  # tokens in one request for midpoints or books
+BEAT_TRIES: Final = 3  # of which the second knows the id that the first was told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,9 @@ class PolymarketAccount:
         keys, is_urgent = credentials.keys, means.is_urgent
         self._clob = Connection(http, gate, name, keys, is_urgent=is_urgent)
         self._public = Connection(http, gate, name, is_urgent=is_urgent)
+        # An exchange that no longer hears from us cancels everything: beats go before other calls.
+        self._pulse = Connection(http, gate, name, keys, is_urgent=True)
+        self._beat_id = ""
 
     def for_exits(self) -> "PolymarketAccount":
         """Return the same account for what leaves a position: its reads go before others."""
@@ -221,6 +228,35 @@ class PolymarketAccount:
             answer = await self._public.request("POST", "/midpoints", json=some)
             found |= self._public.understood("midpoints", midpoints, answer)
         return found
+
+    async def quotes(self, token_ids: list[str]) -> dict[str, Quote]:
+        """Return the top of each token's book, many to a request; those without are left out."""
+        found: dict[str, Quote] = {}
+        for start in range(0, len(token_ids), MOST_AT_ONCE):
+            some = [{"token_id": one} for one in token_ids[start : start + MOST_AT_ONCE]]
+            answer = await self._public.request("POST", "/books", json=some)
+            found |= self._public.understood("books", quotes, answer)
+        return found
+
+    async def beat(self) -> None:
+        """Tell the exchange that we live: once told, it cancels all when it no longer hears it.
+
+        Each beat carries the id that the one before was answered with; the exchange's own word
+        for it is taken where we do not know it, as after a restart.
+        """
+        for _ in range(BEAT_TRIES):
+            body = {"heartbeat_id": self._beat_id}
+            try:
+                answer = await self._pulse.request("POST", "/v1/heartbeats", json=body)
+            except RequestRefusedError as refused:
+                expected = expected_beat(refused.body)
+                if expected is None:
+                    raise
+                self._beat_id = expected
+            else:
+                self._beat_id = self._pulse.understood("heartbeat", beat_id, answer)
+                return
+        raise UnavailableError("heartbeat: the exchange takes none of the ids that it asks for")
 
     async def market(self, condition_id: str) -> Market:
         """Return a market, whether our registry lists it or not.

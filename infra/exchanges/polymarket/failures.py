@@ -51,11 +51,13 @@ class RequestRefusedError(UnavailableError):
 
     Args:
         status: the HTTP status.
+        body: the whole answer, which may tell more than its words.
     """
 
-    def __init__(self, status: int, words: str) -> None:
+    def __init__(self, status: int, words: str, body: bytes = b"") -> None:
         super().__init__(words)
         self.status = status
+        self.body = body
 
 
 def submission(error: Exception) -> Submission:
@@ -138,7 +140,7 @@ def failure(response: httpx.Response, words: str) -> HoldfastError:
     if status in BUSY:
         return BusyError(said, retry_after_of(response.headers))
     if status in REFUSED and status not in IN_DOUBT:
-        return RequestRefusedError(status, said)
+        return RequestRefusedError(status, said, response.content)
     return UnavailableError(said)
 
 

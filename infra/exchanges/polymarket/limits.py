@@ -19,6 +19,7 @@ MARKET_LIST: Final = "GET /markets/keyset"  # Gamma's; the others are the CLOB's
 PER_TEN_SECONDS: Final = {
     ALL: 9000,
     "GET /book": 1500,
+    "POST /books": 500,
     "POST /midpoints": 500,
     "GET /data/order/{id}": 900,
     "GET /data/orders": 500,
