@@ -62,6 +62,7 @@ async def one_market(c: Talk, w: World) -> None:
 
 
 async def parameters(c: Talk, w: World) -> None:
+    """Before anything else tells the client of this market: it would not ask again."""
     assert await c.get_tick_size(w.open.yes) == "0.01"
     assert await c.get_neg_risk(w.open.yes) is False
     assert await c.get_fee_rate_bps(w.open.yes) == 0
@@ -237,12 +238,12 @@ OLDER: dict[str, Call] = {
     "get_simplified_markets": listings,
     "get_sampling_markets": listings,
     "get_sampling_simplified_markets": listings,
-    "get_market": one_market,
-    "get_clob_market_info": one_market,
     "get_tick_size": parameters,
     "get_neg_risk": parameters,
     "get_fee_rate_bps": parameters,
     "get_fee_exponent": parameters,
+    "get_market": one_market,
+    "get_clob_market_info": one_market,
     "get_order_book": books,
     "get_order_books": books,
     "get_order_book_hash": books,
