@@ -155,6 +155,7 @@ async def test_a_loaded_spare_begins_where_its_child_was_killed(
         assert supervisor.pids == {"worker": loaded}
         # The next spare loads beside the child that begins: either may speak first.
         await until(lambda: said.exists() and words() == ["began", "loaded", "loaded"])
+        await until(lambda: len(read_record(processes_record(folder))) == 2)
         spare = read_record(processes_record(folder))[1].pid
 
         os.kill(loaded, signal.SIGKILL)
