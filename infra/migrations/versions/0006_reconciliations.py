@@ -1,12 +1,12 @@
 """What reconciliations found, the gaps that wait for a second look, and agreed collateral.
 
-Revision ID: 0005
+Revision ID: 0006
 """
 
 from alembic import op
 
-revision = "0005"
-down_revision: str | None = "0004"
+revision = "0006"
+down_revision: str | None = "0005"
 
 RECONCILIATIONS = """
 CREATE TABLE holdfast.reconciliations (
