@@ -7,6 +7,7 @@ from temporalio import activity
 from activities.orders import Outcome
 from domain.errors import InvalidInputError
 from domain.ids import position_id, position_workflow_id, signal_workflow_id
+from domain.order import OrderType
 from domain.ports import FillStore, MarketStore, OrderStore, Workflows
 from domain.signal import (
     Action,
@@ -40,7 +41,8 @@ class SignalActivities:
     async def deliver_sales(self, task: SignalTask) -> Legs:
         """Hand each sale of a signal to its position; handed over twice, it is sold once."""
         if task.instruction.action is Action.CLOSEALL:
-            tokens = await self.fills.open_tokens(task.account_id)
+            # Begun again long after (a lost store), it sells nothing that was opened since.
+            tokens = await self.fills.open_tokens(task.account_id, opened_by=task.received_at)
         else:
             try:
                 wish = task.instruction
@@ -73,17 +75,59 @@ class SignalActivities:
 
     async def _cancel(self, task: SignalTask) -> tuple[str, SignalStatus]:
         """Return what became of a cancel; denied where nothing was, or will be, cancelled."""
-        wanted = task.instruction.order_hash
-        if wanted is None:
-            words = "name the order to cancel by its hash; a whole market cannot be cancelled yet"
-            return words, SignalStatus.DENIED
+        wish = task.instruction
+        if wish.order_hash is not None:
+            return await self._cancel_one(task, wish.order_hash)
+        try:
+            market, token_id = await self.markets.find(wish.market or "", wish.outcome)
+        except InvalidInputError as error:
+            return f"unknown_market: {error}", SignalStatus.DENIED
+        is_whole = wish.outcome is None and wish.market != token_id
+        tokens = {one.token_id for one in market.tokens} if is_whole else {token_id}
+        return await self._cancel_all(task, tokens)
+
+    async def _cancel_one(self, task: SignalTask, wanted: str) -> tuple[str, SignalStatus]:
+        """Cancel the order that was named."""
         order = await self.orders.by_hash(wanted)
         if order is None or order.account_id != task.account_id:
             return f"no order {wanted} on this account", SignalStatus.DENIED
         if order.is_over:
             return f"already {order.state}", SignalStatus.PROCESSED
-        request = CancelRequest(reason=f"signal {task.signal_id}", order_hash=wanted)
-        if not await self.workflows.cancel_order(order.workflow_id, request):
+        if not await self.workflows.cancel_order(order.workflow_id, _cancel_request(task, wanted)):
             words = f"nothing works order {wanted} any more; it is {order.state}"
             return words, SignalStatus.ERROR
         return "cancel asked", SignalStatus.PROCESSED
+
+    async def _cancel_all(self, task: SignalTask, tokens: set[str]) -> tuple[str, SignalStatus]:
+        """Cancel what rests in these tokens; a plan's take-profits stay, they protect."""
+        found = [
+            order
+            for order in await self.orders.open_orders(task.account_id)
+            if order.token_id in tokens and order.type is not OrderType.TAKE_PROFIT
+        ]
+        if not found:
+            return "no open order in this market; nothing to cancel", SignalStatus.PROCESSED
+        asked = [
+            await self.workflows.cancel_order(
+                order.workflow_id, _cancel_request(task, order.order_hash)
+            )
+            for order in found
+        ]
+        named = ", ".join(order.order_hash for order in found)
+        if all(asked):
+            return f"cancel asked of {len(found)}: {named}", SignalStatus.PROCESSED
+        missed = [
+            f"{order.order_hash} ({order.state})"
+            for order, is_taken in zip(found, asked, strict=True)
+            if not is_taken
+        ]
+        words = f"cancel asked of {sum(asked)} of {len(found)}; nothing works {', '.join(missed)}"
+        return words, SignalStatus.ERROR
+
+
+def _cancel_request(task: SignalTask, order_hash: str) -> CancelRequest:
+    """Return the wish as the order's workflow takes it."""
+    if task.by is None:
+        return CancelRequest(reason=f"signal {task.signal_id}", order_hash=order_hash)
+    reason = task.instruction.reason or "cancelled by hand"
+    return CancelRequest(reason=f"{reason} ({task.by})", order_hash=order_hash)

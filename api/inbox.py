@@ -106,6 +106,7 @@ def task_of(
         source=OrderSource.WEBHOOK,
         instruction=wish,
         not_after=begun + timedelta(seconds=known.max_age_seconds) if is_entry(wish) else None,
+        received_at=received_at,
     )
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -78,10 +79,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def of_parameters(_: Request, error: RequestValidationError) -> JSONResponse:
-        wrong = [
-            FieldError(field=str(one["loc"][-1]), problem=one["msg"], remedy="see /docs")
-            for one in error.errors()
-        ]
+        wrong = [_field_error(one) for one in error.errors()]
         return refusal(422, "invalid", summary(wrong), wrong)
 
     @app.exception_handler(HTTPException)
@@ -97,6 +95,15 @@ def install(app: FastAPI) -> None:
 
     # Registered by the decorators; named once more so that they count as used.
     _ = (of_problem, of_input, of_outage, of_parameters, of_routing, of_bug)
+
+
+def _field_error(one: Mapping[str, Any]) -> FieldError:
+    """Return one parameter's error; a reader of ours says the remedy too."""
+    return FieldError(
+        field=str(one["loc"][-1]),
+        problem=one["msg"],
+        remedy=str(one.get("ctx", {}).get("remedy", "see /docs")),
+    )
 
 
 def _route(request: Request) -> str:

@@ -17,13 +17,13 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.dispatch import start
-from api.inbox import START_SECONDS, judged
+from api.inbox import START_SECONDS
 from api.parts import Parts
-from api.schemas import dialect, understand
+from api.recall import recalled
 from domain.errors import HoldfastError, UnavailableError
 from domain.ids import signal_workflow_id
 from domain.order import Order, Side
-from domain.signal import SignalStatus, SignalTask
+from domain.signal import SignalStatus
 from infra.clock import monotonic_seconds, utc_now
 from infra.store.signals import StoredSignal
 from infra.store.unfinished import Unfinished
@@ -124,9 +124,9 @@ class Rebuild:
         """Start a signal's workflow again; one that fails every time is given up."""
         self._failures[row.id] += ended in BROKE
         told = {"signal_id": row.id, "was": ended.name if ended else "not known"}
-        task = _task(self.parts, row)
-        if task is None or self._failures[row.id] >= TRIES:
-            why = "not understood any more" if task is None else f"it failed {TRIES} times"
+        task = recalled(self.parts.settings, row)
+        if isinstance(task, str) or self._failures[row.id] >= TRIES:
+            why = task if isinstance(task, str) else f"it failed {TRIES} times"
             log.critical("signal.given_up", extra=told | {"why": why})
             words = f"its workflow ended without an outcome: {why}"
             await self.parts.signals.settle(row.id, SignalStatus.ERROR, words)
@@ -170,13 +170,3 @@ async def rebuild_forever(parts: Parts) -> None:
         except HoldfastError:
             log.exception("rebuild.failed")
         await asyncio.sleep(PERIOD_SECONDS)
-
-
-def _task(parts: Parts, row: StoredSignal) -> SignalTask | None:
-    """Return what a stored signal asks for, read again; None where it is not understood now."""
-    known = parts.settings.webhooks.get(row.source)
-    if known is None:
-        return None
-    read = understand(row.raw_payload, dialect(row.source, known.aliases))
-    found = judged(row.source, known, read, row.received_at)
-    return found.task(row.id) if found.instruction is not None else None

@@ -231,9 +231,10 @@ def _protection(reading: _Reading, action: Action) -> tuple[Decimal | None, Deci
     """Return stop-loss and take-profit; what we hold gains as its price rises."""
     if action not in _BUYS | {Action.MAJ}:
         return None, None
-    stop_loss = reading.get(Name.STOP_LOSS, values.price)
-    take_profit = reading.get(Name.TAKE_PROFIT, values.price)
-    if stop_loss is not None and take_profit is not None and stop_loss >= take_profit:
+    read = values.price_or_none if action is Action.MAJ else values.price
+    stop_loss = reading.get(Name.STOP_LOSS, read)
+    take_profit = reading.get(Name.TAKE_PROFIT, read)
+    if stop_loss and take_profit and stop_loss >= take_profit:
         words = f"not below {shown_name(reading.written(Name.TAKE_PROFIT))}"
         reading.refuse(reading.written(Name.STOP_LOSS), words, "a stop-loss under the take-profit")
     if action is Action.MAJ and not reading.has(Name.TAKE_PROFIT):

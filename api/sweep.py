@@ -6,15 +6,16 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from api.inbox import judged, launch
+from api.commands import switched_again
+from api.inbox import launch
 from api.parts import Parts
-from api.problems import summary
-from api.schemas import dialect, understand
+from api.recall import recalled
 from api.strangers import KEPT_BYTES, KEPT_FOR, KEPT_ROWS
 from domain.errors import HoldfastError, UnavailableError
-from domain.signal import SignalStatus
+from domain.signal import SWITCHES, SignalStatus
 from infra.clock import monotonic_seconds, utc_now
 from infra.points import Point
+from infra.settings import COMMANDS
 from infra.store.signals import StoredSignal
 from infra.telemetry import work_of
 from infra.tracing import point
@@ -94,14 +95,11 @@ async def _step(parts: Parts, row: StoredSignal) -> int | UnavailableError:
 
 async def _swept(parts: Parts, row: StoredSignal) -> int:
     """Bring one signal on; return 1 if its workflow was started."""
-    known = parts.settings.webhooks.get(row.source)
-    if known is None:
-        return await _ended(parts, row, f"no source {row.source} is configured")
-    read = understand(row.raw_payload, dialect(row.source, known.aliases))
-    found = judged(row.source, known, read, row.received_at)
-    if found.instruction is None:
-        return await _ended(parts, row, summary(found.errors))
-    task = found.task(row.id)
+    if row.source == COMMANDS and row.action in SWITCHES:
+        return await switched_again(parts, row)
+    task = recalled(parts.settings, row)
+    if isinstance(task, str):
+        return await _ended(parts, row, task)
     with point(Point.SIGNAL_SWEPT, work_of(task)):
         return int(await launch(parts, task) is SignalStatus.PROCESSING)
 

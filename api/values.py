@@ -15,7 +15,7 @@ MAX_PLACES: Final = 12
 MAX_REST_SECONDS: Final = Decimal(365 * 86_400)
 MILLISECONDS_FROM: Final = Decimal(100_000_000_000)  # a larger unix time is in milliseconds
 LAST_UNIX_TIME: Final = Decimal(4_102_444_800)  # the year 2100
-KNOWN_ACTIONS: Final = ", ".join(action.value for action in Action)
+KNOWN_ACTIONS: Final = ", ".join(dict.fromkeys(action.value for action in ACTIONS.values()))
 
 _NUMBER: Final = re.compile(r"[+-]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})([eE][+-]?\d{1,3})?", re.ASCII)
 _ORDER_HASH: Final = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
@@ -71,6 +71,14 @@ def price(value: Json) -> Decimal:
     asked = number(value)
     if not 0 < asked < 1:
         raise WrongError("not a price", "more than 0 and less than 1")
+    return asked
+
+
+def price_or_none(value: Json) -> Decimal:
+    """Return a price of a share, or 0: the price that takes protection away."""
+    asked = number(value)
+    if not 0 <= asked < 1:
+        raise WrongError("not a price", "less than 1, or 0 to take it away")
     return asked
 
 

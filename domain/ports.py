@@ -299,8 +299,8 @@ class FillStore(Protocol):
         """Write the current price and unrealised P&L of the positions in these tokens."""
         ...
 
-    async def open_tokens(self, account_id: str) -> list[str]:
-        """Return the tokens held now."""
+    async def open_tokens(self, account_id: str, *, opened_by: datetime | None = None) -> list[str]:
+        """Return the tokens held now; with `opened_by`, those held since then or longer."""
         ...
 
 

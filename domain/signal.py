@@ -22,10 +22,13 @@ class Action(StrEnum):
     CLOSEALL = "CLOSEALL"
     CANCEL = "CANCEL"
     PING = "PING"
+    KILL = "KILL"  # an operator's alone: no alert can say it
+    RESUME = "RESUME"  # likewise
 
 
 ENTRIES: Final = frozenset({Action.BUY_MARKET, Action.BUY_LIMIT})
 SALES: Final = frozenset({Action.SELL_MARKET, Action.SELL_LIMIT, Action.CLOSE})
+SWITCHES: Final = frozenset({Action.KILL, Action.RESUME})
 
 
 class SignalStatus(StrEnum):
@@ -65,6 +68,7 @@ class Instruction:
         price: limit, or the worst price of a marketable order; None lets the book decide.
         order_hash: which order to cancel.
         rests_seconds: how long a limit order may rest; None is until cancelled.
+        reason: why, in an operator's words; kept on what it changes.
     """
 
     action: Action
@@ -78,6 +82,7 @@ class Instruction:
     rests_seconds: int | None = None
     sells_by_complement: bool = False
     sent_at: datetime | None = None
+    reason: str | None = None
 
 
 def is_entry(wish: Instruction) -> bool:
@@ -150,6 +155,8 @@ class SignalTask:
 
     Attributes:
         not_after: when its entries go stale; exits never do.
+        received_at: when it came; what was opened later is none of its business.
+        by: the operator who asks; None for an alert.
     """
 
     signal_id: str
@@ -157,6 +164,8 @@ class SignalTask:
     source: OrderSource
     instruction: Instruction
     not_after: datetime | None = None
+    received_at: datetime | None = None
+    by: str | None = None
 
 
 def resumed(order: Order) -> OrderRequest:

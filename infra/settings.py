@@ -32,6 +32,7 @@ CONFIG_VARIABLE: Final = "HOLDFAST_CONFIG"
 SECRETS_VARIABLE: Final = "HOLDFAST_SECRETS"
 DATA_DIR_VARIABLE: Final = "HOLDFAST_DATA_DIR"
 MARK_VARIABLE: Final = "HOLDFAST_UP"  # `up` marks its children with it
+COMMANDS: Final = "api"  # the source of operators' commands in the inbox
 NOT_SETTINGS: Final = frozenset(
     {
         CONFIG_VARIABLE,
@@ -235,6 +236,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _webhooks_name_known_accounts(self) -> Self:
+        if COMMANDS in self.webhooks:
+            raise ValueError(f"webhooks.{COMMANDS}: the name of operators' commands: take another")
         for source, webhook in self.webhooks.items():
             if webhook.account not in self.accounts:
                 raise ValueError(f"webhooks.{source}.account: no account {webhook.account!r}")

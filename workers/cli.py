@@ -26,6 +26,7 @@ SCREEN: Final = "workers.cli_screen:show"
 DOCUMENT: Final = "workers.cli_read:write"
 ACTS: Final = "workers.cli_act"
 OPERATES: Final = "workers.cli_operate"
+POSITION: Final = "workers.cli_position"
 ROLES: Final = "workers.cli_roles"
 INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
@@ -112,18 +113,33 @@ def _add_acts(verbs: Verbs) -> None:
         help=("BuyMarket, SellMarket, BuyLimit, SellLimit, MAJ, CLOSE, CLOSEALL, CANCEL or PING"),
     )
     send.add_argument("--market", metavar="SLUG", help="slug, condition id or token id")
-    send.add_argument("--outcome", default="Yes", help="the outcome to trade (Yes)")
+    send.add_argument("--outcome", help="the outcome to trade (Yes); none cancels both sides")
     sizes = send.add_mutually_exclusive_group()
     sizes.add_argument("--percent", type=_positive, metavar="N", help="of free collateral, or held")
     sizes.add_argument("--notional", type=_positive, metavar="USD", help="collateral to spend")
     sizes.add_argument("--size", type=_positive, metavar="N", help="shares")
     send.add_argument("--price", type=_price, metavar="P", help="limit, or the worst price taken")
-    send.add_argument("--sl", type=_price, metavar="P", help="stop-loss price")
-    send.add_argument("--tp", type=_price, metavar="P", help="take-profit price")
+    send.add_argument("--sl", type=_price_or_none, metavar="P", help="stop-loss price")
+    send.add_argument("--tp", type=_price_or_none, metavar="P", help="take-profit price")
     send.add_argument("--order", metavar="HASH", help="the order that CANCEL means")
     send.add_argument("--id", metavar="ID", help="the sender's own id: a repeat does nothing twice")
+    protect, leave = _add_position_acts(verbs)
     cancel = _verb(verbs, "cancel", "cancel one order", f"{ACTS}:cancel")
     cancel.add_argument("order", metavar="ORDER", help="its hash, or enough of it to be the one")
+    kill, resume = _add_switches(verbs)
+    for act in (send, protect, leave, cancel, kill, resume):
+        act.add_argument(
+            "--wait",
+            type=_seconds,
+            default=60.0,
+            metavar="SECONDS",
+            help="how long to wait for the outcome (60)",
+        )
+        _add_json(act)
+
+
+def _add_switches(verbs: Verbs) -> tuple[ArgumentParser, ArgumentParser]:
+    """Add the verbs that stop accounts and let them trade again."""
     kill = _verb(verbs, "kill", "stop every account: no entries, nothing rests", f"{OPERATES}:kill")
     kill.add_argument("--close-positions", action="store_true", help="sell what is held, too")
     kill.add_argument("--reason", default="by hand", metavar="R", help="kept in the audit trail")
@@ -134,15 +150,22 @@ def _add_acts(verbs: Verbs) -> None:
     )
     resume = _verb(verbs, "resume", "let stopped accounts trade again", f"{OPERATES}:resume")
     resume.add_argument("--force", action="store_true", help="before the cooldown is over")
-    for act in (send, cancel, kill, resume):
+    return kill, resume
+
+
+def _add_position_acts(verbs: Verbs) -> tuple[ArgumentParser, ArgumentParser]:
+    """Add the verbs that act on one position."""
+    protect = _verb(verbs, "protect", "move a position's stop and target", f"{POSITION}:protect")
+    protect.add_argument("--sl", type=_price_or_none, metavar="P", help="stop-loss; 0: none")
+    protect.add_argument("--tp", type=_price_or_none, metavar="P", help="take-profit; 0: none")
+    leave = _verb(verbs, "exit", "sell a position, all of it", f"{POSITION}:leave")
+    leave.add_argument("--reason", default="by hand", metavar="R", help="kept in the audit trail")
+    for act in (protect, leave):
         act.add_argument(
-            "--wait",
-            type=_seconds,
-            default=60.0,
-            metavar="SECONDS",
-            help="how long to wait for the outcome (60)",
+            "position", metavar="POSITION", help="its id or enough of it, slug:Outcome, or token id"
         )
-        _add_json(act)
+        act.add_argument("--id", metavar="KEY", help="a repeat with the same key is the same wish")
+    return protect, leave
 
 
 def _add_reads(verbs: Verbs) -> None:
@@ -225,7 +248,7 @@ def _entry(args: Namespace) -> str:
 
 def _refused(args: Namespace, error: HoldfastError) -> int:
     """Say in one line what is wrong; an acting verb says it in its document too."""
-    if args.entry.startswith(ACTS) and args.json:
+    if args.entry.startswith((ACTS, POSITION)) and args.json:
         pkgutil.resolve_name(f"{ACTS}:write_failure")(str(error))
     sys.stderr.write(f"holdfast: {error}\n")
     return int(getattr(error, "exit_code", FAILED))
@@ -239,6 +262,11 @@ def _positive(text: str) -> str:
 def _price(text: str) -> str:
     """Return a price, as it was written."""
     return _within(text, Decimal(1))
+
+
+def _price_or_none(text: str) -> str:
+    """Return a price as it was written, or 0 for none."""
+    return "0" if text.strip() in {"0", "0.0", "0.00"} else _price(text)
 
 
 def _within(text: str, below: Decimal | None) -> str:

@@ -137,7 +137,7 @@ def _alert(args: Namespace) -> dict[str, str]:
     fields = {
         "action": args.action,
         "market": args.market,
-        "outcome": args.outcome if args.market else None,
+        "outcome": _outcome(args),
         "percent": args.percent,
         "notional": args.notional,
         "size": args.size,
@@ -148,6 +148,12 @@ def _alert(args: Namespace) -> dict[str, str]:
         "id": args.id,
     }
     return {name: str(value) for name, value in fields.items() if value is not None}
+
+
+def _outcome(args: Namespace) -> str | None:
+    """Return which side of the market is meant; a cancel without one means both."""
+    is_cancel = args.action.casefold() == "cancel"
+    return (args.outcome or (None if is_cancel else "Yes")) if args.market else None
 
 
 def _posted(url: str, body: dict[str, str]) -> Answer:

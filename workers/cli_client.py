@@ -85,8 +85,11 @@ class Caller:
         *,
         query: Mapping[str, str] | None = None,
         body: Any = None,
+        key: str | None = None,
     ) -> Answer:
         """Return what the server says, whatever it says.
+
+        `key` makes asking again the same request: its Idempotency-Key.
 
         Raises:
             UnreachableError: no answer came.
@@ -96,7 +99,7 @@ class Caller:
             target += f"?{urlencode(query)}"
         payload = None if body is None else json.dumps(body).encode()
         try:
-            return self._exchange(method, target, payload)
+            return self._exchange(method, target, payload, key)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             words = f"nothing answers at {self.url} ({_reason(error)})"
@@ -121,7 +124,7 @@ class Caller:
         """Let go of the connection."""
         self.close()
 
-    def _exchange(self, method: str, target: str, payload: bytes | None) -> Answer:
+    def _exchange(self, method: str, target: str, payload: bytes | None, key: str | None) -> Answer:
         """Send once; a read is sent again where the kept connection was closed meanwhile."""
         if method != "GET":
             self.close()
@@ -131,6 +134,8 @@ class Caller:
             headers["Authorization"] = f"Bearer {self.key}"
         if payload is not None:
             headers["Content-Type"] = "application/json"
+        if key is not None:
+            headers["Idempotency-Key"] = key
         try:
             return self._once(method, target, payload, headers)
         except (OSError, http.client.HTTPException):

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import col
@@ -171,12 +171,15 @@ class Fills:
                 mine = col(row.id) == position.id
                 await connection.execute(update(row).where(mine).values(values))
 
-    async def open_tokens(self, account_id: str) -> list[str]:
-        """Return the tokens held now."""
+    async def open_tokens(self, account_id: str, *, opened_by: datetime | None = None) -> list[str]:
+        """Return the tokens held now; with `opened_by`, those held since then or longer."""
         row = tables.Positions
         query = select(col(row.token_id)).where(
             col(row.account_id) == account_id, col(row.size) != 0
         )
+        if opened_by is not None:
+            opened_at = col(row.opened_at)
+            query = query.where(or_(opened_at.is_(None), opened_at <= opened_by))
         async with transaction(self.engine) as connection:
             return list((await connection.execute(query.order_by(col(row.token_id)))).scalars())
 

@@ -14,7 +14,7 @@ from infra.store.arrivals import event_of
 from infra.store.database import rerun, transaction
 from infra.store.events import write
 from infra.store.rows import read, storable_text
-from infra.store.tables import SCHEMA, UNPROVEN, WAITING
+from infra.store.tables import SCHEMA, UNDERSTOOD, UNPROVEN, WAITING
 from infra.store.tables import Signals as Table
 
 FORGET: Final = text(
@@ -90,6 +90,17 @@ class Signals:
     async def by_id(self, signal_id: str) -> StoredSignal | None:
         """Return one row of the inbox."""
         query = select(Table).where(col(Table.id) == signal_id)
+        async with transaction(self.engine) as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+        return read(StoredSignal, row) if row is not None else None
+
+    async def by_external_id(self, source: str, external_id: str) -> StoredSignal | None:
+        """Return the understood signal that holds a sender's own id."""
+        query = select(Table).where(
+            col(Table.source) == source,
+            col(Table.external_id) == storable_text(external_id),
+            text(UNDERSTOOD),
+        )
         async with transaction(self.engine) as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
         return read(StoredSignal, row) if row is not None else None

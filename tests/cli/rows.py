@@ -8,6 +8,7 @@ HASH = "0x12ab" + "0" * 58 + "9f"
 OTHER_HASH = "0x77cd" + "0" * 58 + "11"
 SIGNAL = "ab" * 10
 POSITION = "cd" * 10
+TOKEN = "7" * 70
 
 
 def an_order(**given: Any) -> Row:
@@ -67,6 +68,7 @@ def a_position(**given: Any) -> Row:
     return {
         "id": POSITION,
         "account_id": "main",
+        "token_id": TOKEN,
         "market_slug": "will-the-committee-cut-rates-by-fifty-points-in-december-2026",
         "outcome": "Yes",
         "status": "open",

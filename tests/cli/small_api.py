@@ -39,6 +39,11 @@ class SmallApi:
     operate: tuple[int, Any] = (202, {"workflow_id": "guardian-main", "status": "accepted"})
     becomes: Row = field(default_factory=dict[str, Any])  # what operating makes of each account
     ready: tuple[int, Any] = (200, {"status": "ready", "parts": {"database": "ok"}})
+    act: tuple[int, Any] = (
+        202,
+        {"workflow_id": f"signal-{'ab' * 10}", "signal_id": "ab" * 10, "status": "processing"},
+    )
+    keys: list[str | None] = field(default_factory=list[str | None])
     posted: list[Row] = field(default_factory=list[Row])
     paths: list[str] = field(default_factory=list[str])
     page: int = 500
@@ -51,6 +56,7 @@ class SmallApi:
             routes=[
                 Route(f"{v1}/webhooks/tradingview", self._hook, methods=["POST"]),
                 Route(f"{v1}/orders/{{order_hash}}/cancel", self._cancel, methods=["POST"]),
+                Route(f"{v1}/positions/{{position}}/{{verb}}", self._act, methods=["POST"]),
                 Route(f"{v1}/accounts/{{account}}/{{verb}}", self._operate, methods=["POST"]),
                 Route(f"{v1}/why/{{identity}}", self._why),
                 Route(f"{v1}/{{name}}", self._listed),
@@ -69,6 +75,13 @@ class SmallApi:
     async def _cancel(self, request: Request) -> Response:
         self.paths.append(request.url.path)
         status, body = self.cancel
+        return JSONResponse(body, status)
+
+    async def _act(self, request: Request) -> Response:
+        self.paths.append(request.url.path)
+        self.keys.append(request.headers.get("idempotency-key"))
+        self.posted.append(json.loads(await request.body()))
+        status, body = self.act
         return JSONResponse(body, status)
 
     async def _operate(self, request: Request) -> Response:

@@ -186,3 +186,18 @@ def test_people_are_told_outcome_and_workflow_in_words(holdfast: Command, api: S
     said = holdfast(*BUY)
     assert "processed" in said.out
     assert f"order-{SIGNAL}-0" in said.out
+
+
+def test_a_cancel_of_a_market_means_both_outcomes_unless_one_is_named(
+    holdfast: Command, api: SmallApi
+) -> None:
+    settles(api, "processed")
+    holdfast("send", "CANCEL", "--market", "plain-1")
+    holdfast("send", "Cancel", "--market", "plain-1", "--outcome", "No")
+    assert [alert.get("outcome") for alert in api.posted] == [None, "No"]
+
+
+def test_a_stop_is_taken_away_by_zero(holdfast: Command, api: SmallApi) -> None:
+    settles(api, "processed")
+    holdfast("send", "MAJ", "--market", "plain-1", "--sl", "0", "--tp", "0.9")
+    assert api.posted[0]["stop_loss"] == "0"

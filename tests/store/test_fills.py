@@ -173,6 +173,8 @@ async def test_a_sale_that_failed_opens_the_position_again(fills: Fills) -> None
     (held,) = await rows(fills.engine, "SELECT status, realised_pnl_fifo FROM positions")
     assert held == {"status": "open", "realised_pnl_fifo": Decimal(0)}
     assert await fills.open_tokens(ACCOUNT) == [YES]
+    assert await fills.open_tokens(ACCOUNT, opened_by=later(-1)) == []
+    assert await fills.open_tokens(ACCOUNT, opened_by=NOW) == [YES]
     assert await one(fills.engine, "SELECT size FROM lots") == Decimal(4)
 
 

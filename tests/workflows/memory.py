@@ -269,6 +269,7 @@ class Ledger:
     """Every store at once."""
 
     held: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
+    opened_at: dict[str, datetime] = field(default_factory=dict[str, datetime])
     unsettled_shares: Decimal = Decimal(0)
     settles_after_reads: int = 0
     rows: dict[str, Order] = field(default_factory=dict[str, Order])
@@ -395,8 +396,12 @@ class Ledger:
     async def mark(self, account_id: str, prices: dict[str, Decimal], now: datetime) -> None:
         del prices
 
-    async def open_tokens(self, account_id: str) -> list[str]:
-        return [token for token, size in self.held.items() if size > 0]
+    async def open_tokens(self, account_id: str, *, opened_by: datetime | None = None) -> list[str]:
+        return [
+            token
+            for token, size in self.held.items()
+            if size > 0 and (opened_by is None or self.opened_at.get(token, opened_by) <= opened_by)
+        ]
 
     async def settle(self, signal_id: str, status: SignalStatus, reason: str | None) -> None:
         self.settled.setdefault(signal_id, (status, reason))
@@ -435,6 +440,7 @@ class Calls:
         default_factory=list[tuple[PositionTask, OrderRequest]]
     )
     cancels: list[str] = field(default_factory=list[str])
+    gone: set[str] = field(default_factory=set[str])  # workflows that no longer run
     resumed: list[Order] = field(default_factory=list[Order])
 
     async def sell(self, task: PositionTask, request: OrderRequest) -> None:
@@ -445,7 +451,7 @@ class Calls:
 
     async def cancel_order(self, workflow_id: str, request: CancelRequest) -> bool:
         self.cancels.append(workflow_id)
-        return True
+        return workflow_id not in self.gone
 
     async def order_changed(self, workflow_id: str, order_hash: str) -> None:
         await asyncio.sleep(0)
