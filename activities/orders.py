@@ -36,7 +36,9 @@ log = logging.getLogger(__name__)
 CLOCK_MARGIN = timedelta(seconds=60)  # the exchange's clock and ours may differ this much
 NO_FUNDS = Funds(free_usd=Decimal(0), free_shares=Decimal(0), unsettled_shares=Decimal(0))
 HEARTBEAT_SECONDS = 0.3  # well inside the heartbeat timeout of a send
-PERMIT_SECONDS = 3.0  # a process that was held up for longer is taken for dead, and gone on without
+# A process that was held up for longer is taken for dead and gone on without. If it was not, its
+# answer counts: nothing left, so the same bytes are sent again.
+PERMIT_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +227,7 @@ class OrderActivities:
         exchange = self.desks[order.account_id].exchange_for(order.side)
         if time.monotonic() - permitted_at > PERMIT_SECONDS:
             log.error("order.send_stale", extra={"order_hash": order.order_hash})
-            return Submission(answer=Answer.UNKNOWN, words="held up since its permit: not sent")
+            return Submission(answer=Answer.BUSY, words="held up since its permit: not sent")
         try:
             return await exchange.submit(permit.payload)
         except asyncio.CancelledError:

@@ -12,7 +12,9 @@ from domain.signal import OrderRequest
 from workflows.order_steps import OrderSteps
 
 LOOK_AFTER_SECONDS: Final = (0.2, 1.0, 3.0)  # an order usually shows within the first
-RESEND_FOR: Final = timedelta(seconds=30)  # the same bytes again and again, but not for ever
+# The same bytes again and again, but not for ever where the sender set no limit. Counted from the
+# first send: a machine that was slow to begin it has not used up any of it.
+RESEND_FOR: Final = timedelta(seconds=30)
 BUSY_FOR: Final = timedelta(seconds=60)  # an entry that could not be sent for so long is stale
 DOUBT_PAUSE_SECONDS: Final = 3.0
 BUSY_PAUSE_SECONDS: Final = 1.0
@@ -29,12 +31,14 @@ class Sending:
     def __init__(self, request: OrderRequest, steps: OrderSteps) -> None:
         self._request = request
         self._steps = steps
+        self._first_sent_at: datetime | None = None  # of the sends that may have arrived
         self.cancel_reason: str | None = None
 
     async def send(self, order: Order) -> None:
         """Send the stored bytes until there is evidence of what came of them."""
         begun = workflow.now()
         is_unsent = order.attempts == 0  # no send of it can have reached the exchange
+        self._first_sent_at = order.last_sent_at
         while order.is_in_doubt:
             if self._stop_reason() is not None:
                 await self._withdraw(order, is_unsent=is_unsent)
@@ -43,6 +47,8 @@ class Sending:
             order = await self._steps.record(order, submission)
             is_busy = submission.answer is Answer.BUSY and order.state is OrderState.SENT
             is_unsent = order.attempts == 0 or (is_unsent and is_busy)
+            if not is_unsent:
+                self._first_sent_at = self._first_sent_at or workflow.now()
             if order.attempts == 0:
                 await workflow.sleep(LOOK_AFTER_SECONDS[0])  # it died before anything left
             elif is_busy:
@@ -93,10 +99,15 @@ class Sending:
             order = await self._steps.look(order)
             if not order.is_in_doubt:
                 return order
-        is_early = workflow.now() - order.created_at < RESEND_FOR
-        if self._stop_reason() is None and not order.was_duplicate and is_early:
-            return order
-        return await self._give_up(order)
+        if order.was_duplicate or self._stop_reason() is not None or self._is_long_sent():
+            return await self._give_up(order)
+        return order
+
+    def _is_long_sent(self) -> bool:
+        """It has been sent often enough; one that names its own limit is fresh until then."""
+        since = self._first_sent_at
+        is_undated = self._request.not_after is None
+        return is_undated and since is not None and workflow.now() - since >= RESEND_FOR
 
     async def _give_up(self, order: Order) -> Order:
         """End an order in doubt by evidence: time, a cancel by hash, and one more look."""

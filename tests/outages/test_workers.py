@@ -15,6 +15,7 @@ from tests.proxy import Mode
 pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="module")]
 
 POST_ORDER = {"method": "POST", "path": "/order"}
+BURST = 30
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -96,6 +97,32 @@ async def test_c10_a_worker_that_was_frozen_over_its_deadline_sends_nothing_when
     assert (order["state"], order["attempts"]) == ("FILLED", 2)
     assert len(await world.posts(order["order_hash"])) == 1
     await world.assert_agreement(signal_id, token_of(market))
+
+
+async def test_c13_two_workers_of_each_kind_lose_and_double_nothing_when_one_is_killed(
+    world: Bench,
+) -> None:
+    market = await world.quiet_market("0.40", "0.50")
+    await world.start("streams-beside", "streams")
+    trading = [role for role in world.roles if role.kind == "trading" and role.runs]
+    assert len(trading) == 2
+    burst = [world.send("BuyMarket", market, f"c13-{n}", size="10") for n in range(BURST)]
+    sending = asyncio.gather(*burst)
+
+    async def is_under_way() -> bool:
+        return len(await world.orders_at_exchange(token_of(market))) >= BURST // 4
+
+    await world.stage.until("some of them to arrive", is_under_way)
+    await trading[-1].kill()
+    signals = await sending
+    await world.finish(*signals, token=token_of(market))
+
+    orders = [await order_of(world, signal_id) for signal_id in signals]
+    assert {order["state"] for order in orders} == {"FILLED"}
+    there = {row["order_hash"] for row in await world.orders_at_exchange(token_of(market))}
+    assert there == {order["order_hash"] for order in orders}
+    assert len(there) == BURST
+    await world.assert_account_agrees(token_of(market))
 
 
 async def test_d6_a_completion_that_never_reaches_temporal_is_no_second_order(

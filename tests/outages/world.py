@@ -37,9 +37,15 @@ class Role:
     """
 
     name: str
+    kind: str
     process: asyncio.subprocess.Process
     log: Path
     failpoints: Path
+
+    @property
+    def runs(self) -> bool:
+        """Tell whether its process lives."""
+        return self.process.returncode is None
 
     def says(self, words: str) -> bool:
         """Tell whether its log holds `words`."""
@@ -135,7 +141,7 @@ class Bench(World):
                 stdout=output,
                 stderr=output,
             )
-        role = Role(name, process, log, failpoints)
+        role = Role(name, kind, process, log, failpoints)
         self.roles.append(role)
 
         async def polls() -> bool:

@@ -79,6 +79,36 @@ async def test_a_filled_order_whose_answer_is_lost_is_found_by_its_trades(engine
     assert engine.ledger.held[YES] == Decimal(40)
 
 
+async def test_c13_an_order_whose_first_send_came_late_is_sent_again_when_that_one_is_lost(
+    engine: Engine,
+) -> None:
+    slow = Submission(answer=Answer.BUSY, words="held up: not sent", retry_after_seconds=40)
+    engine.venue.answers, engine.venue.lands = [slow, LOST], [False, False]
+    engine.venue.at_look = engine.venue.pieces(40)
+
+    ended = await (await engine.work(a_wish())).result()
+
+    assert ended.order is not None
+    assert ended.order.state is OrderState.FILLED
+    assert len(engine.venue.sends) == 3
+    assert len(set(engine.venue.sends)) == 1
+
+
+async def test_c13_an_entry_with_a_limit_of_its_own_is_sent_again_until_then(
+    engine: Engine,
+) -> None:
+    engine.venue.answers, engine.venue.lands = [LOST] * 12, [False] * 12
+    engine.venue.at_look = engine.venue.pieces(40)
+    not_after = await engine.environment.get_current_time() + timedelta(seconds=300)
+
+    ended = await (await engine.work(a_wish(not_after=not_after))).result()
+
+    assert ended.order is not None
+    assert ended.order.state is OrderState.FILLED
+    assert engine.venue.sent_at[-1] - engine.venue.sent_at[0] > timedelta(seconds=30)
+    assert len(set(engine.venue.sends)) == 1
+
+
 async def test_x4_an_order_nobody_ever_saw_is_abandoned_only_after_a_minute_and_a_cancel(
     engine: Engine,
 ) -> None:
