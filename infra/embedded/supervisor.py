@@ -5,7 +5,8 @@ import logging
 import os
 import pwd
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,9 @@ READY_SECONDS: Final = 60.0
 READY_GLANCE_SECONDS: Final = 0.05
 DEATHS_AT_START: Final = 3  # more is no accident: give up with the child's last words
 SPARE_AFTER_SECONDS: Final = 3.0
+# What may hinder a start for a while: no process or memory to be had, a full disk, a process that
+# ended while it was looked at.
+TROUBLE: Final = (OSError, psutil.Error, HoldfastError)
 LAST_WORDS_BYTES: Final = 2_000
 LONGEST_LOG_BYTES: Final = 20_000_000
 
@@ -169,8 +173,8 @@ class Supervisor:
         pause = FIRST_PAUSE_SECONDS
         while True:
             began = monotonic_seconds()
-            running = await self._spawn(child)
-            self._on_change(self.pids)
+            running = await self._spawned(child)
+            self._tell_change()
             if self._loaders.get(child.name):
                 self._load_spare(child)
             if self._deaths[child.name]:
@@ -186,12 +190,28 @@ class Supervisor:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
+    async def _spawned(self, child: Child) -> Running:
+        """Start `child`; once it has run, a hindered start is tried again and again."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await self._spawn(child)
+            except TROUBLE as error:
+                if not self._deaths[child.name]:
+                    raise  # `start` tells it
+                log.error("child.not_started", extra={"child": child.name}, exc_info=error)  # noqa: TRY400
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
     async def _ready_again(self, child: Child) -> None:
         """Wait until a restarted child serves: some are prepared by being asked."""
         is_ready = False
         while not is_ready:
             await asyncio.sleep(READY_GLANCE_SECONDS)
-            is_ready = await child.is_ready()
+            try:
+                is_ready = await child.is_ready()
+            except TROUBLE as error:
+                log.warning("child.not_asked", extra={"child": child.name, "why": str(error)})
         log.info("child.ready_again", extra={"child": child.name})
 
     async def _spawn(self, child: Child) -> Running:
@@ -242,8 +262,15 @@ class Supervisor:
         self._write_record()
 
     def _write_record(self) -> None:
+        """Write down what runs; a full disk keeps nothing from being kept alive."""
         running = [*self._running.values(), *self._spares.values()]
-        write_record(processes_record(self._folder), (one.process for one in running))
+        with _noting_trouble("supervisor.record_not_written"):
+            write_record(processes_record(self._folder), (one.process for one in running))
+
+    def _tell_change(self) -> None:
+        """Tell the pid of every running child."""
+        with _noting_trouble("supervisor.change_not_told"):
+            self._on_change(self.pids)
 
     def _check_keeper(self, child: Child) -> None:
         """Raise what ended the keeper of `child`, if it ended: it cannot start at all."""
@@ -256,6 +283,15 @@ class Supervisor:
         path = _log_of(self._folder, child)
         words = path.read_bytes()[-LAST_WORDS_BYTES:].decode(errors="replace").strip()
         return f"see {path}\n{words}"
+
+
+@contextmanager
+def _noting_trouble(event: str) -> Generator[None]:
+    """Go on where the disk refuses a note, and say so."""
+    try:
+        yield
+    except OSError as error:
+        log.error(event, exc_info=error)  # noqa: TRY400
 
 
 def processes_record(folder: Folder) -> Path:

@@ -138,6 +138,47 @@ async def test_a_killed_child_is_started_again_and_its_new_pid_is_told(folder: F
     assert not psutil.pid_exists(second)
 
 
+async def test_a_start_that_is_hindered_after_a_kill_is_tried_again(folder: Folder) -> None:
+    hindrances = [BlockingIOError("no process to be had"), psutil.AccessDenied(1)]
+    starts: list[int] = []
+
+    async def prepare() -> None:
+        starts.append(1)
+        if len(starts) > 1 and hindrances:
+            raise hindrances.pop()
+
+    child = replace(python("one", SLEEPER), before_start=prepare)
+    async with Supervisor(folder, Pids()) as supervisor:
+        await supervisor.start(child)
+        before = supervisor.pids["one"]
+        os.kill(before, signal.SIGKILL)
+        await until(lambda: supervisor.pids.get("one", before) != before)
+
+        assert psutil.pid_exists(supervisor.pids["one"])
+    assert hindrances == []
+
+
+async def test_e8_a_disk_that_takes_no_note_does_not_keep_a_child_from_being_restarted(
+    folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(pids: Mapping[str, int]) -> None:
+        assert pids
+        raise OSError(28, "No space left on device")
+
+    async with Supervisor(folder, refuse) as supervisor:
+        await supervisor.start(python("one", SLEEPER))
+        processes_record(folder).unlink()
+        processes_record(folder).mkdir()  # no record can be written any more
+        before = supervisor.pids["one"]
+        os.kill(before, signal.SIGKILL)
+        await until(lambda: supervisor.pids.get("one", before) != before)
+
+        assert psutil.pid_exists(supervisor.pids["one"])
+        ours = [one for one in psutil.Process().children() if SLEEPER in one.cmdline()]
+        assert len(ours) == 1, "one child, and no more"
+    assert {"supervisor.change_not_told", "supervisor.record_not_written"} <= set(caplog.messages)
+
+
 async def test_a_loaded_spare_begins_where_its_child_was_killed(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
