@@ -85,9 +85,9 @@ class StreamActivities:
     @activity.defn
     async def refresh_markets(self) -> int:
         """Write what the exchange lists now; return how many markets that is."""
-        markets = await self.market_source.markets()
-        await self.markets.replace(markets, self.clock())
-        return len(markets)
+        listing = await self.market_source.listing()
+        await self.markets.replace(listing.markets, self.clock(), listing.unread)
+        return len(listing.markets)
 
     def _recorder(self, account_id: str) -> Recorder:
         """Return the one way in which this account's trades are recorded."""

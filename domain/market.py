@@ -67,6 +67,19 @@ class Market:
         return next(token for token in self.tokens if token.token_id != token_id)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What an exchange lists at one time.
+
+    Attributes:
+        markets: those that could be read.
+        unread: condition ids that are listed and could not be read: nothing new is known of them.
+    """
+
+    markets: tuple[Market, ...]
+    unread: frozenset[str] = frozenset()
+
+
 def nearest(name: str, known: list[str]) -> list[str]:
     """Return up to three of `known` that look most like `name`."""
     return get_close_matches(name, known, n=NEAREST_NAMES, cutoff=0.3)

@@ -12,7 +12,7 @@ from typing import Protocol
 from domain.answer import Submission
 from domain.fill import FeeAsset, FeeDoubt, Fill, FillStatus, SeenBy
 from domain.halt import Standing
-from domain.market import Book, Market
+from domain.market import Book, Listing, Market
 from domain.order import Order, OrderEvent, Sighting
 from domain.risk import AccountState, Limits
 from domain.signal import CancelRequest, OrderRequest, PositionTask, SignalStatus
@@ -163,8 +163,8 @@ class UserStream(Protocol):
 class MarketSource(Protocol):
     """Where the list of markets comes from."""
 
-    async def markets(self) -> list[Market]:
-        """Return every market that can be traded or is held; an incomplete read raises."""
+    async def listing(self) -> Listing:
+        """Return every market that can be traded or is held; an incomplete list raises."""
         ...
 
 
@@ -183,8 +183,13 @@ class MarketStore(Protocol):
         """Return a market known to be listed."""
         ...
 
-    async def replace(self, markets: Iterable[Market], now: datetime) -> None:
-        """Write what the exchange lists now; markets no longer listed are kept as closed."""
+    async def replace(
+        self, markets: Iterable[Market], now: datetime, unread: Collection[str] = ()
+    ) -> None:
+        """Write what the exchange lists now; markets no longer listed are kept as closed.
+
+        Those whose condition id is in `unread` stay as they were: nothing new is known of them.
+        """
         ...
 
 

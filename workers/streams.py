@@ -52,8 +52,8 @@ async def run_streams(settings: Settings) -> None:
 async def _list_markets(parts: Parts) -> None:
     """Read the list of markets before the schedule's first turn; a failure keeps the last one."""
     try:
-        markets = await market_source(parts).markets()
-        await parts.markets.replace(markets, utc_now())
+        listing = await market_source(parts).listing()
+        await parts.markets.replace(listing.markets, utc_now(), listing.unread)
     except HoldfastError as error:
         log.warning("markets.not_listed", extra={"why": str(error)})
 

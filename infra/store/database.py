@@ -105,6 +105,7 @@ def open_database(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS,
+        hide_parameters=True,  # an error tells its statement, and its causes are written down
         connect_args=_connect_arguments(application_name)
         | {"async_creator_fn": PunctualSession.connect},
     )
@@ -228,7 +229,8 @@ async def _granted(engine: AsyncEngine) -> AsyncGenerator[None]:
     except (OperationalError, InterfaceError, InternalError) as error:
         raise _unavailable(error) from error
     except (IntegrityError, DataError) as error:
-        raise InvariantError(f"the database refused a row: {error.orig}") from error
+        # Not even as the cause: what causes an error is written down with it.
+        raise refused(error.orig) from None
     except OSError as error:
         raise UnavailableError(f"the database cannot be reached: {error}") from error
 
@@ -255,6 +257,18 @@ def rerun(method: Callable[P, Awaitable[T]]) -> "Callable[P, CoroutineType[Any, 
         return await retried(lambda: method(*arguments, **named))
 
     return insistent
+
+
+def refused(error: BaseException | None) -> InvariantError:
+    """Return the domain's error for a row that the tables refuse: which rule, in which place.
+
+    The driver's own words would repeat the row, and with it a sender's secret.
+    """
+    told = getattr(error, "diag", None)
+    names = ("table_name", "column_name", "constraint_name")
+    place = ", ".join(filter(None, (getattr(told, name, None) for name in names)))
+    words = f"{type(error).__name__} {getattr(error, 'sqlstate', None) or ''}".rstrip()
+    return InvariantError(f"the database refused a row: {words}{f' ({place})' if place else ''}")
 
 
 def _unavailable(error: DBAPIError) -> UnavailableError:

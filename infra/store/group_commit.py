@@ -16,7 +16,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from domain.errors import InvariantError, UnavailableError
-from infra.store.database import CONFLICTS, ConflictError, retried
+from infra.store.database import CONFLICTS, ConflictError, refused, retried
 
 log = logging.getLogger(__name__)
 
@@ -138,9 +138,7 @@ class GroupCommit(Generic[I, O]):
             await self._drop()
             raise UnavailableError(words) from error
         except psycopg.Error as error:
-            # Its own details would repeat the row, and with it a sender's secret.
-            words = error.diag.message_primary
-            raise InvariantError(f"the database refused a row: {words}") from None
+            raise refused(error) from None
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -1,6 +1,6 @@
 """The registry of what can be traded, read from memory and kept fresh by its version."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -79,10 +79,14 @@ class Markets:
         raise InvariantError(f"market {condition_id} was never listed")
 
     @rerun
-    async def replace(self, markets: Iterable[Market], now: datetime) -> None:
+    async def replace(
+        self, markets: Iterable[Market], now: datetime, unread: Collection[str] = ()
+    ) -> None:
         """Write what the exchange lists now; markets no longer listed are kept as closed.
 
         Only rows that differ are written. An event once told stays: not every list names it.
+
+        Those whose condition id is in `unread` stay as they were: nothing new is known of them.
         """
         listed = {market.condition_id: market for market in markets}
         async with transaction(self.engine) as connection:
@@ -94,7 +98,7 @@ class Markets:
             gone = [
                 key
                 for key, market in known.conditions.items()
-                if key not in listed and not market.closed
+                if key not in listed and key not in unread and not market.closed
             ]
             await _write(connection, changed, listed_at=now, updated_at=written_at)
             await _close(connection, gone, written_at)

@@ -12,7 +12,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.streams import Feed, StreamActivities
 from activities.trades import Recorder
 from domain.errors import UnavailableError
-from domain.market import Market
+from domain.market import Listing
 from domain.order import Order, OrderSource, OrderState, OrderType, Side, Sighting, TimeInForce
 from domain.ports import Connected, OrderSeen, StreamItem
 from domain.sizing import Terms
@@ -53,11 +53,11 @@ class Channel:
         await asyncio.Event().wait()
 
 
-class Listing:
+class OneMarket:
     """A list of markets with one in it."""
 
-    async def markets(self) -> list[Market]:
-        return [MARKET]
+    async def listing(self) -> Listing:
+        return Listing(markets=(MARKET,))
 
 
 class Eyes:
@@ -74,7 +74,7 @@ class Eyes:
             orders=self.ledger,
             fills=self.ledger,
             markets=self.ledger,
-            market_source=Listing(),
+            market_source=OneMarket(),
             workflows=self.calls,
             clock=self.venue.clock,
         )

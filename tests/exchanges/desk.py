@@ -1,7 +1,7 @@
 """A funded account and a market of its own on a running paper exchange."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from json import dumps
@@ -143,7 +143,7 @@ def settings_of(exchange: Server, credentials: dict[str, Any], private_key: str)
     )
 
 
-async def registry_of(settings: Settings) -> list[Market]:
+async def registry_of(settings: Settings) -> Sequence[Market]:
     async def nothing() -> list[str]:
         return []
 
@@ -151,9 +151,10 @@ async def registry_of(settings: Settings) -> list[Market]:
     gamma = pooled_client(settings.exchange.gamma_url)
     clob = pooled_client(settings.exchange.clob_url)
     async with gamma, clob:
-        return await GammaMarkets(
+        source = GammaMarkets(
             Connection(gamma, gate, "gamma"), Connection(clob, gate, "markets"), nothing
-        ).markets()
+        )
+        return (await source.listing()).markets
 
 
 async def eventually(look: Callable[[], Awaitable[T]], enough: Callable[[T], object]) -> T:

@@ -18,6 +18,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities import streams
 from activities.streams import Feed, StreamActivities
+from domain.market import Listing
 from domain.order import Side, TimeInForce
 from infra.clock import utc_now
 from infra.exchanges.polymarket import user_stream as channel
@@ -132,8 +133,8 @@ async def watched(
 class NoSource:
     """A list of markets that nobody reads here."""
 
-    async def markets(self) -> list[Any]:
-        return []
+    async def listing(self) -> Listing:
+        return Listing(markets=())
 
 
 async def test_s2_fills_made_while_the_channel_is_closed_and_refused_are_recorded(

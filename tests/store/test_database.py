@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import traceback
 from decimal import Decimal
 
 import pytest
@@ -19,6 +20,8 @@ from infra.store.sealing import Cipher
 from tests.store.making import ACCOUNT, KEY, NOW, WIDE, a_fill, an_order, one
 
 pytestmark = pytest.mark.services
+
+HUSH = "hush-hush"
 
 
 async def test_a_session_carries_our_limits_and_name(database: AsyncEngine) -> None:
@@ -106,6 +109,40 @@ async def test_a_row_the_tables_refuse_is_a_bug(accounts: Accounts) -> None:
     with pytest.raises(InvariantError):
         async with transaction(accounts.engine) as connection:
             await connection.execute(text("INSERT INTO accounts SELECT * FROM accounts"))
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        pytest.param(
+            "INSERT INTO accounts (id, state, wallet) VALUES ('x', :secret, '0x')", "", id="check"
+        ),
+        pytest.param("SELECT CAST(:secret AS integer)", "22P02", id="not a number"),
+        pytest.param("INSERT INTO accounts SELECT * FROM accounts", "accounts_pkey", id="key"),
+    ],
+)
+async def test_a_refused_row_is_named_by_its_rule_and_never_quoted(
+    accounts: Accounts, statement: str, told: str
+) -> None:
+    async with transaction(accounts.engine) as connection:
+        await connection.execute(text("UPDATE accounts SET wallet = :secret"), {"secret": HUSH})
+    with pytest.raises(InvariantError, match=told) as refused:
+        async with transaction(accounts.engine) as connection:
+            await connection.execute(text(statement), {"secret": HUSH})
+
+    # All that logs and histories write of it: the causes, too.
+    assert HUSH not in "".join(traceback.format_exception(refused.value))
+
+
+async def test_a_lost_connection_does_not_quote_what_was_being_written(
+    accounts: Accounts,
+) -> None:
+    fatal = text("SELECT pg_terminate_backend(pg_backend_pid()), CAST(:secret AS text)")
+    with pytest.raises(UnavailableError) as lost:
+        async with transaction(accounts.engine) as connection:
+            await connection.execute(fatal, {"secret": HUSH})
+
+    assert HUSH not in "".join(traceback.format_exception(lost.value))
 
 
 async def test_one_of_two_that_block_each_other_is_told_and_succeeds_again(

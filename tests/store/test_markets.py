@@ -74,6 +74,15 @@ async def test_a_market_never_listed_is_a_bug(markets: Markets) -> None:
         await markets.by_condition("0xnever")
 
 
+async def test_a_market_that_could_not_be_read_stays_as_it_was_last_known(
+    markets: Markets,
+) -> None:
+    await markets.replace([a_market("snow")], later(60), unread={CONDITION, "0xnew"})
+    assert await markets.by_condition(CONDITION) == a_market()
+    (closed, _) = await markets.find("rainfall", "Yes")
+    assert closed.closed
+
+
 async def test_a_market_no_longer_listed_is_kept_as_closed(markets: Markets) -> None:
     await markets.replace([a_market("snow")], later(60))
     market, token_id = await markets.find("rain", "Yes")

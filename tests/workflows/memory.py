@@ -295,7 +295,9 @@ class Ledger:
     async def by_condition(self, condition_id: str) -> Market:
         return MARKET
 
-    async def replace(self, markets: Iterable[Market], now: datetime) -> None:
+    async def replace(
+        self, markets: Iterable[Market], now: datetime, unread: Collection[str] = ()
+    ) -> None:
         del markets
 
     async def by_intent(self, intent_id: str) -> Order | None:
