@@ -115,7 +115,9 @@ async def test_a_row_the_tables_refuse_is_a_bug(accounts: Accounts) -> None:
     ("statement", "told"),
     [
         pytest.param(
-            "INSERT INTO accounts (id, state, wallet) VALUES ('x', :secret, '0x')", "", id="check"
+            "INSERT INTO accounts (id, state, wallet) VALUES ('x', :secret, '0x')",
+            "accounts",
+            id="check",
         ),
         pytest.param("SELECT CAST(:secret AS integer)", "22P02", id="not a number"),
         pytest.param("INSERT INTO accounts SELECT * FROM accounts", "accounts_pkey", id="key"),
