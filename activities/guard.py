@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 from temporalio import activity
 
+from activities.limits import begin_day, trip_kill
 from activities.orders import Desk
-from domain.errors import UnavailableError
+from domain.errors import HoldfastError, UnavailableError
 from domain.halt import (
     RESUMABLE,
     Clearance,
@@ -19,8 +20,17 @@ from domain.halt import (
     exit_request,
     why_not_resumed,
 )
+from domain.headroom import Reading, tripped, why_it_would_trip
 from domain.order import LATE_ARRIVAL, Order, Side
-from domain.ports import AccountStore, Clock, Failpoint, FillStore, OrderStore, Workflows
+from domain.ports import (
+    AccountStore,
+    Clock,
+    DayStore,
+    Failpoint,
+    FillStore,
+    OrderStore,
+    Workflows,
+)
 from domain.risk import AccountState
 from domain.signal import CancelRequest, PositionTask
 
@@ -77,9 +87,39 @@ class GuardActivities:
     accounts: AccountStore
     orders: OrderStore
     fills: FillStore
+    days: DayStore
     workflows: Workflows
     clock: Clock
     failpoint: Failpoint
+
+    @activity.defn
+    async def check_limits(self, account_id: str) -> Kill | None:
+        """Return the kill that a limit asks for; the day's first look takes what it began with.
+
+        A halt that a limit began and nobody was told of asks for its kill again.
+        """
+        limits = self.desks[account_id].limits
+        found = tripped(await self._reading(account_id), limits)
+        return None if found is None else trip_kill(found.words, limits)
+
+    async def _reading(self, account_id: str) -> Reading:
+        """Return how the account stands; the first time of a day, its beginning is taken.
+
+        Not while the account reconciles: trades it does not know yet would be today's loss.
+        """
+        now = self.clock()
+        reading = await self.days.reading(account_id, now)
+        if reading.day is None and reading.state is not AccountState.RECONCILING:
+            try:
+                exchange = self.desks[account_id].exchange
+                await begin_day(self.days, exchange, account_id, "guardian", now)
+            except HoldfastError as error:
+                # Entries are denied until somebody can take it; nothing else waits for it.
+                words = {"account_id": account_id, "why": str(error)}
+                log.warning("day.not_begun", extra=words)
+            else:
+                return await self.days.reading(account_id, now)
+        return reading
 
     @activity.defn
     async def standing(self, account_id: str) -> Standing:
@@ -178,11 +218,15 @@ class GuardActivities:
         """Let the account trade again; return why not where a rule forbids it."""
         account_id, wish = wake.account_id, wake.resume
         standing = await self.accounts.standing(account_id)
-        cooldown = self.cooldowns[account_id]
-        refusal = why_not_resumed(wish, standing, self.clock(), cooldown)
+        now = self.clock()
+        reading = await self.days.reading(account_id, now)
+        still = why_it_would_trip(reading, self.desks[account_id].limits)
+        refusal = why_not_resumed(wish, standing, now, self.cooldowns[account_id], still)
         if refusal is not None:
             log.warning("account.not_resumed", extra={"account_id": account_id, "why": refusal})
             return refusal
+        if still is not None and reading.today is not None:
+            await self.days.forgive(account_id, -reading.today.pnl_usd, wish.by, now)
         await self.accounts.set_state(
             account_id,
             AccountState.RUNNING,

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from temporalio import activity
 
+from activities.limits import begin_day, tell_guardian
 from activities.trades import prove_fee_asset
 from domain.answer import Answer, Submission
 from domain.errors import HoldfastError, InvalidInputError, RejectedError, UnavailableError
@@ -20,14 +21,16 @@ from domain.order import Order, OrderEvent, OrderState, OrderType, Side, Sightin
 from domain.ports import (
     ActiveOrder,
     Clock,
+    DayStore,
     Exchange,
     Failpoint,
     FillStore,
     MarketStore,
     OrderStore,
     SignalStore,
+    Workflows,
 )
-from domain.risk import RECONCILING, Limits
+from domain.risk import DAY_UNKNOWN, RECONCILING, Limits
 from domain.signal import OrderRequest, SignalStatus, SizeKind
 from domain.sizing import STALE, Denied, Funds, Terms, terms
 
@@ -105,6 +108,8 @@ class OrderActivities:
     fills: FillStore
     markets: MarketStore
     signals: SignalStore
+    days: DayStore
+    workflows: Workflows
     clock: Clock
     failpoint: Failpoint
 
@@ -206,7 +211,18 @@ class OrderActivities:
             expires_at=expires_at,
             created_at=now,
         )
-        return await self.orders.admit(draft, signed.payload, desk.limits)
+        return await self._judged(draft, signed.payload, desk)
+
+    async def _judged(self, draft: Order, payload: bytes, desk: Desk) -> Order | Denied:
+        """Have the draft admitted; the day's first order takes what the day began with."""
+        account_id, now = draft.account_id, draft.created_at
+        outcome = await self.orders.admit(draft, payload, desk.limits)
+        if isinstance(outcome, Denied) and outcome.rule == DAY_UNKNOWN:
+            await begin_day(self.days, desk.exchange, account_id, "entry", now)
+            outcome = await self.orders.admit(draft, payload, desk.limits)
+        if isinstance(outcome, Denied) and outcome.trips:
+            await tell_guardian(self.workflows, account_id, outcome.words, desk.limits)
+        return outcome
 
     @activity.defn
     async def submit(self, order: Order) -> Submission:

@@ -20,6 +20,7 @@ from api.parts import Parts, Shared
 from api.problems import Problem, not_found, refusal, summary
 from domain.errors import HoldfastError, UnavailableError
 from domain.halt import why_not_resumed
+from domain.headroom import why_it_would_trip
 from domain.order import TERMINAL
 from domain.risk import AccountState
 from domain.signal import Action, SignalStatus
@@ -27,6 +28,7 @@ from infra.clock import utc_now
 from infra.settings import COMMANDS
 from infra.store.accounts import Accounts
 from infra.store.arrivals import Verdict
+from infra.store.days import Days
 from infra.temporal_workflows import TemporalWorkflows
 
 log = logging.getLogger(__name__)
@@ -229,7 +231,9 @@ async def _resume(
     standing = await Accounts(parts.database).standing(account_id)
     limits = parts.settings.accounts[account_id].limits
     cooldown = timedelta(seconds=limits.cooldown_seconds)
-    why_not = why_not_resumed(command.resume, standing, utc_now(), cooldown)
+    reading = await Days(parts.database).reading(account_id, utc_now())
+    still = why_it_would_trip(reading, limits.as_limits())
+    why_not = why_not_resumed(command.resume, standing, utc_now(), cooldown, still)
     if why_not is not None:
         raise Problem(409, "not_resumed", why_not)
     return await _carried_out(parts, command)

@@ -70,9 +70,16 @@ class Clearance:
 
 
 def why_not_resumed(
-    wish: Resume, standing: Standing, now: datetime, cooldown: timedelta
+    wish: Resume,
+    standing: Standing,
+    now: datetime,
+    cooldown: timedelta,
+    still: str | None = None,
 ) -> str | None:
-    """Return why an account may not trade again yet; None where it may."""
+    """Return why an account may not trade again yet; None where it may.
+
+    `still` is the loss that would stop it again at once; forced, it no longer counts.
+    """
     if standing.state is AccountState.HALTING:
         return "a kill is at work: wait until the account is halted"
     if standing.state not in RESUMABLE:
@@ -80,6 +87,8 @@ def why_not_resumed(
     ends = standing.since + cooldown
     if now < ends and not wish.force:
         return f"the cooldown lasts until {ends:%H:%M:%S} UTC: wait, or force it"
+    if still is not None and not wish.force:
+        return f"{still}: wait for 00:00 UTC, or force it"
     return None
 
 

@@ -11,10 +11,11 @@ from typing import Protocol
 
 from domain.answer import Submission
 from domain.fill import FeeAsset, FeeDoubt, Fill, FillStatus, SeenBy
-from domain.halt import Standing
+from domain.halt import Kill, Standing
+from domain.headroom import Reading
 from domain.market import Book, Listing, Market
 from domain.order import Order, OrderEvent, Sighting
-from domain.risk import AccountState, Limits
+from domain.risk import AccountState, Day, Limits
 from domain.signal import CancelRequest, OrderRequest, PositionTask, SignalStatus
 from domain.sizing import Denied, Funds, Terms
 from domain.stop import Quote
@@ -337,8 +338,30 @@ class AccountStore(Protocol):
         ...
 
 
+class DayStore(Protocol):
+    """What each day began with, and how accounts stand against their limits."""
+
+    async def begin(
+        self, account_id: str, collateral_usd: Decimal, source: str, now: datetime
+    ) -> Day:
+        """Write what the day of `now` began with, the first time; return what is written."""
+        ...
+
+    async def reading(self, account_id: str, now: datetime) -> Reading:
+        """Return how an account stands against its limits, on the day of `now`."""
+        ...
+
+    async def forgive(self, account_id: str, lost_usd: Decimal, who: str, now: datetime) -> None:
+        """Have what was lost so far on the day of `now` no longer count: an operator's word."""
+        ...
+
+
 class Workflows(Protocol):
     """The other workflows, as far as an activity may speak to them."""
+
+    async def kill(self, account_id: str, wish: Kill) -> None:
+        """Have an account's guardian, started if it is not running, stop it."""
+        ...
 
     async def sell(self, task: PositionTask, request: OrderRequest) -> None:
         """Hand a sale to the position's workflow, started if it is not running."""

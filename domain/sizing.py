@@ -49,10 +49,12 @@ class Denied:
     Attributes:
         rule: short name of the rule ("max_open_orders").
         words: the limit, its value and what was asked.
+        trips: it stops the account, not this wish alone.
     """
 
     rule: str
     words: str
+    trips: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

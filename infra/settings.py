@@ -3,6 +3,7 @@
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from decimal import Decimal
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
@@ -26,6 +27,7 @@ from pydantic_settings import TomlConfigSettingsSource as TomlSource
 from typing_extensions import override
 
 from domain.errors import HoldfastError
+from domain.risk import Limits
 
 PREFIX: Final = "HOLDFAST_"
 CONFIG_VARIABLE: Final = "HOLDFAST_CONFIG"
@@ -131,14 +133,30 @@ class LimitSettings(Section):
     """What an account may risk; the defaults suit a first, careful day.
 
     Attributes:
+        max_order_notional_usd: of one order, at its limit price.
+        max_market_exposure_usd, max_event_exposure_usd, max_account_exposure_usd: what is held, at
+            cost, and open buys: of a market, of all markets of its event, of the whole account.
+        max_daily_loss_fraction: share of what the day (UTC) began with that may be lost.
+        max_consecutive_failures: orders in a row that may be rejected or abandoned.
+        close_positions_on_trip: whether the last two, which stop the account, sell what is held.
         cooldown_seconds: how long an account that was killed may not be resumed, unless forced.
+        confirmed: these limits were read and are meant; a real exchange demands it.
     """
 
     max_order_notional_usd: Usd = Decimal(100)
     max_market_exposure_usd: Usd = Decimal(500)
+    max_event_exposure_usd: Usd = Decimal(1_000)
+    max_account_exposure_usd: Usd = Decimal(2_500)
     max_open_orders: Annotated[int, Field(gt=0)] = 50
     max_daily_loss_fraction: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.1")
+    max_consecutive_failures: Annotated[int, Field(gt=0, le=1_000)] = 5
+    close_positions_on_trip: bool = False
     cooldown_seconds: Annotated[int, Field(ge=0)] = 60
+    confirmed: bool = False
+
+    def as_limits(self) -> Limits:
+        """Return the limits that entries are held to."""
+        return Limits(**self.model_dump(include={field.name for field in fields(Limits)}))
 
 
 class AccountSettings(Section):
@@ -276,6 +294,22 @@ def load_settings() -> Settings:
         raise SettingsError(str(error)) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"not TOML: {error}") from None
+
+
+def demand_confirmed(settings: Settings) -> None:
+    """Refuse to risk real money by limits that nobody confirmed.
+
+    Raises:
+        SettingsError: an account at a real exchange has such; one line for each.
+    """
+    lines = [
+        f"accounts.{name}.limits.confirmed: real money is at risk here; read this account's limits"
+        f" (`holdfast config show`), then write confirmed = true under [accounts.{name}.limits]"
+        for name, account in settings.accounts.items()
+        if settings.exchange.admin_url is None and not account.limits.confirmed
+    ]
+    if lines:
+        raise SettingsError("\n".join(lines))
 
 
 def redacted(settings: Settings) -> dict[str, Any]:

@@ -100,6 +100,10 @@ class TemporalWorkflows:
             raise UnavailableError(f"Temporal: {error}") from error
         return workflow_id
 
+    async def kill(self, account_id: str, wish: Kill) -> None:
+        """Have an account's guardian, started if it is not running, stop it."""
+        await self.guard(account_id, wish)
+
     async def cancel_order(self, workflow_id: str, request: CancelRequest) -> bool:
         """Ask an order's workflow to cancel it; False where it no longer runs or refuses."""
         try:

@@ -18,6 +18,7 @@ from infra.settings import (
     SECRETS_VARIABLE,
     Settings,
     SettingsError,
+    demand_confirmed,
     load_settings,
     redacted,
 )
@@ -81,9 +82,9 @@ def streams(_: Namespace) -> int:
 
 
 def config_check(args: Namespace) -> int:
-    """Say whether the configuration is complete and free of unknown keys."""
+    """Say whether the configuration is complete, free of unknown keys, and its limits confirmed."""
     try:
-        own_settings(with_secrets=True)
+        demand_confirmed(own_settings(with_secrets=True))
     except SettingsError as error:
         if args.json:
             write_document({"status": "failed", "detail": str(error)})

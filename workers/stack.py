@@ -52,7 +52,11 @@ PAPER_MAX_AGE_SECONDS: Final = 300
 PAPER_LIMITS: Final = {
     "max_order_notional_usd": "6000",
     "max_market_exposure_usd": "6000",
+    "max_event_exposure_usd": "12000",
+    "max_account_exposure_usd": "60000",
     "max_open_orders": 500,
+    "max_daily_loss_fraction": "0.5",  # $5,000 in one market may go to nothing
+    "max_consecutive_failures": 200,  # faults are there to be played with
     "cooldown_seconds": 0,  # whoever tries the kill switch wants to go on afterwards
 }
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.errors import HoldfastError, UnavailableError
 from domain.risk import AccountState
-from infra.settings import Settings, SettingsError
+from infra.settings import Settings, SettingsError, demand_confirmed
 from infra.store.durability import risks
 from workers.process import connected, serve_queue
 from workers.wiring import (
@@ -35,8 +35,8 @@ async def run_trading(settings: Settings) -> None:
     """Work orders, positions and signals until the process is told to end.
 
     Raises:
-        SettingsError: there is no storage key, an account lacks its private key, or the database
-            may lose what it has committed.
+        SettingsError: there is no storage key, an account lacks its private key, limits for real
+            money are not confirmed, or the database may lose what it has committed.
     """
     _check(settings)
     client = await connected(settings)
@@ -68,6 +68,7 @@ def _check(settings: Settings) -> None:
     for account_id, account in settings.accounts.items():
         if account.private_key is None:
             raise SettingsError(f"accounts.{account_id}.private_key: the trading worker signs")
+    demand_confirmed(settings)
 
 
 async def demand_durability(database: AsyncEngine) -> None:

@@ -18,7 +18,7 @@ from activities.signals import SignalActivities
 from activities.streams import Feed, StreamActivities
 from activities.trades import Recorder
 from domain.errors import HoldfastError
-from domain.risk import AccountState, Limits
+from domain.risk import AccountState
 from infra.clock import utc_now
 from infra.exchanges.gate import Barred, Gate
 from infra.exchanges.polymarket.accounts import open_accounts, open_gate, user_stream
@@ -26,11 +26,12 @@ from infra.exchanges.polymarket.client import PolymarketAccount
 from infra.exchanges.polymarket.connection import Connection, pooled_client
 from infra.exchanges.polymarket.registry import GammaMarkets
 from infra.failpoints import Failpoints, from_environment
-from infra.settings import LimitSettings, Settings
+from infra.settings import Settings
 from infra.store.accounts import ACCESS_LOST, Account, Accounts
 from infra.store.breakers import Breakers
 from infra.store.calls import Calls
 from infra.store.database import open_database
+from infra.store.days import Days
 from infra.store.fills import Fills
 from infra.store.markets import Markets
 from infra.store.orders import Orders
@@ -52,6 +53,7 @@ class Parts:
     fills: Fills
     markets: Markets
     signals: Signals
+    days: Days
     rows: Accounts
     workflows: TemporalWorkflows
     failpoint: Failpoints
@@ -101,6 +103,7 @@ def assemble(settings: Settings, client: Client, role: str) -> Parts:
         fills=Fills(engine, failpoint),
         markets=markets,
         signals=Signals(engine),
+        days=Days(engine),
         rows=rows,
         workflows=TemporalWorkflows(client),
         failpoint=failpoint,
@@ -142,7 +145,7 @@ def _desks(parts: Parts) -> dict[str, Desk]:
     """Return what each account's orders need."""
     limits = {name: account.limits for name, account in parts.settings.accounts.items()}
     return {
-        name: Desk(exchange=account, exits=account.for_exits(), limits=_limits(limits[name]))
+        name: Desk(exchange=account, exits=account.for_exits(), limits=limits[name].as_limits())
         for name, account in parts.accounts.items()
     }
 
@@ -155,6 +158,8 @@ def order_activities(parts: Parts) -> OrderActivities:
         fills=parts.fills,
         markets=parts.markets,
         signals=parts.signals,
+        days=parts.days,
+        workflows=parts.workflows,
         clock=utc_now,
         failpoint=parts.failpoint,
     )
@@ -178,6 +183,7 @@ def guard_activities(parts: Parts) -> GuardActivities:
         accounts=parts.rows,
         orders=parts.orders,
         fills=parts.fills,
+        days=parts.days,
         workflows=parts.workflows,
         clock=utc_now,
         failpoint=parts.failpoint,
@@ -199,6 +205,7 @@ def trading_activities(
         orders.settle_signal,
         signals.deliver_sales,
         signals.deliver_cancel,
+        guard.check_limits,
         guard.standing,
         guard.close_gate,
         guard.tell_orders,
@@ -241,12 +248,3 @@ def market_source(parts: Parts) -> GammaMarkets:
     gamma = Connection(pooled_client(exchange.gamma_url), parts.gate, "gamma")
     clob = Connection(pooled_client(exchange.clob_url), parts.gate, "markets")
     return GammaMarkets(gamma, clob, held)
-
-
-def _limits(settings: LimitSettings) -> Limits:
-    """Return the limits that entries are held to."""
-    return Limits(
-        max_order_notional_usd=settings.max_order_notional_usd,
-        max_market_exposure_usd=settings.max_market_exposure_usd,
-        max_open_orders=settings.max_open_orders,
-    )

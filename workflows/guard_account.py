@@ -123,10 +123,19 @@ class GuardAccount:
 
     async def _tick(self) -> None:
         """Read where the account stands, and finish a kill that was begun without us."""
+        await self._check_limits()
         self._stands(await self._read())
         standing = self._standing
         if standing is not None and standing.state is AccountState.HALTING and not self._wishes:
             self._wishes.append(Kill(by="guardian", reason=standing.reason or "begun elsewhere"))
+
+    async def _check_limits(self) -> None:
+        """Stop the account where a limit says so."""
+        trip = await workflow.execute_local_activity_method(
+            GuardActivities.check_limits, self._account_id, **options.LOCAL, summary="check limits"
+        )
+        if trip is not None and not self._wishes:
+            self._wishes.append(trip)
 
     async def _next_wish(self) -> None:
         """Wait for a wish, at most until the next look."""

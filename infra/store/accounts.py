@@ -128,13 +128,26 @@ class Accounts:
             before = AccountState(known)
             if before is to or before not in only_from:
                 return before
-            values = {"state": to.value, "state_reason": storable_text(reason)}
-            moved = update(Table).where(col(Table.id) == account_id)
-            at = func.clock_timestamp()
-            await connection.execute(moved.values(**values, state_changed_at=at))
-            detail = {"before": before.value, "after": {"state": to.value}, "reason": reason}
-            await _tell(connection, account_id, who, detail)
+            await move(connection, account_id, before, to, reason=reason, who=who)
         return to
+
+
+async def move(  # noqa: PLR0913  # a change of state is all of this
+    connection: AsyncConnection,
+    account_id: str,
+    before: AccountState,
+    to: AccountState,
+    *,
+    reason: str,
+    who: str | None,
+) -> None:
+    """Move an account whose row this transaction has locked, and tell of it."""
+    values = {"state": to.value, "state_reason": storable_text(reason)}
+    moved = update(Table).where(col(Table.id) == account_id)
+    at = func.clock_timestamp()
+    await connection.execute(moved.values(**values, state_changed_at=at))
+    detail = {"before": before.value, "after": {"state": to.value}, "reason": reason}
+    await _tell(connection, account_id, who, detail)
 
 
 async def _tell(

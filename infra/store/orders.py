@@ -16,10 +16,19 @@ from domain.answer import Answer, Submission, answered
 from domain.errors import InvariantError
 from domain.order import RESTING, SENDABLE, Order, OrderEvent, Side, Sighting, seen
 from domain.ports import SendPermit
-from domain.risk import HALTS, AccountState, Exposure, Limits, denied
+from domain.risk import (
+    DAY_UNKNOWN,
+    HALTS,
+    TRIPPED_BY,
+    AccountState,
+    Limits,
+    denied,
+    reason_of_trip,
+)
 from domain.sizing import Denied, Funds, Terms
 from infra.points import Point
 from infra.store import tables
+from infra.store.accounts import move
 from infra.store.database import ConflictError, rerun, retried, statement, transaction
 from infra.store.events import Event, order_event, write, write_broken
 from infra.store.order_rows import (
@@ -31,7 +40,7 @@ from infra.store.order_rows import (
 )
 from infra.store.rows import as_json, read
 from infra.store.sealing import Cipher
-from infra.store.stakes import stakes
+from infra.store.stakes import exposure, stakes
 from infra.telemetry import work_of
 from infra.tracing import point
 
@@ -161,7 +170,7 @@ class Orders:
         Collateral leaves the account when a trade is mined: until then a matched buy is promised.
         """
         async with statement(self.engine) as connection:
-            staked = await stakes(connection, account_id, "", token_id)
+            staked = await stakes(connection, account_id, token_id)
         return Funds(
             free_usd=collateral_usd - staked.promised_usd,
             free_shares=staked.free_shares,
@@ -172,7 +181,9 @@ class Orders:
         """Under the account's lock: check every limit, then insert the order as NEW.
 
         The first insert of an intent wins; a later caller gets the first one's order back, also
-        where the limits would refuse it by now.
+        where the limits would refuse it by now. A refusal that trips closes the account's gate in
+        the same transaction. Without what the day began with nothing is admitted: the caller
+        takes it and asks again.
 
         Raises:
             InvariantError: no such account, or another intent has the same signed order.
@@ -192,8 +203,8 @@ class Orders:
             known = await by_intent(connection, draft.intent_id)
             if known is not None:
                 return known
-            detail = {"rule": refusal.rule, "words": refusal.words}
-            await write(connection, order_event(draft, "order.denied", detail))
+            if refusal.rule != DAY_UNKNOWN:
+                await _tell_denied(connection, draft, state, refusal)
             return refusal
 
     @rerun
@@ -316,17 +327,21 @@ async def _refusal(
     connection: AsyncConnection, draft: Order, state: AccountState, limits: Limits
 ) -> Denied | None:
     """Return the rule that refuses `draft` against what is committed now."""
-    staked = await stakes(connection, draft.account_id, draft.condition_id, draft.token_id)
-    exposure = Exposure(
-        state=state,
-        open_orders=staked.open_orders,
-        market_usd=staked.market_usd,
-        free_shares=staked.free_shares,
-    )
     asked = Terms(
         side=draft.side, time_in_force=draft.time_in_force, price=draft.price, size=draft.size
     )
-    return denied(asked, exposure, limits)
+    return denied(asked, await exposure(connection, draft, state, limits), limits)
+
+
+async def _tell_denied(
+    connection: AsyncConnection, draft: Order, state: AccountState, refusal: Denied
+) -> None:
+    """Write what was denied and why; where the account is to stop, its gate closes with it."""
+    detail = {"rule": refusal.rule, "words": refusal.words}
+    await write(connection, order_event(draft, "order.denied", detail))
+    if refusal.trips:
+        to, reason = AccountState.HALTING, reason_of_trip(refusal.words)
+        await move(connection, draft.account_id, state, to, reason=reason, who=TRIPPED_BY)
 
 
 async def _why_not(connection: AsyncConnection, order_hash: str) -> str:

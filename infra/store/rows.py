@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import Field, fields, is_dataclass
-from datetime import datetime
+from datetime import date
 from decimal import Decimal
 from enum import Enum, StrEnum
 from functools import cache
@@ -43,7 +43,7 @@ def as_json(value: object) -> Any:
     """Return `value` as JSON keeps it: exact, with Decimals and moments as text."""
     if isinstance(value, Decimal):
         return f"{shortest(value):f}"
-    if isinstance(value, datetime):
+    if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, str):
         return storable_text(value)

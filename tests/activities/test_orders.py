@@ -10,7 +10,7 @@ import activities.orders
 from activities.orders import Desk, OrderActivities
 from domain.answer import Answer
 from domain.order import Order
-from tests.workflows.memory import LIMITS, Ledger, ServerClock, Venue, a_wish
+from tests.workflows.memory import LIMITS, Calls, Ledger, ServerClock, Venue, a_wish
 
 
 async def now() -> datetime:
@@ -30,6 +30,8 @@ def some_activities(venue: Venue, ledger: Ledger, *, held_up_seconds: float) -> 
         fills=ledger,
         markets=ledger,
         signals=ledger,
+        days=ledger,
+        workflows=Calls(),
         clock=venue.clock,
         failpoint=hold_up,
     )

@@ -179,7 +179,12 @@ def _config(exchange: str, stream_port: int) -> dict[str, Any]:
     limits = {
         "max_order_notional_usd": ENOUGH,
         "max_market_exposure_usd": ENOUGH,
+        "max_event_exposure_usd": ENOUGH,
+        "max_account_exposure_usd": ENOUGH,
         "max_open_orders": 1_000_000,
+        "max_daily_loss_fraction": 1,
+        "max_consecutive_failures": 1_000,
+        "confirmed": True,  # no real money behind this exchange either
     }
     keys = {"api_key": KEYS.key, "secret": KEYS.secret, "passphrase": KEYS.passphrase}
     account = {"wallet": DEPOSIT_WALLET, "signature_type": 3, "signer": KEYS.address, **keys}

@@ -34,6 +34,7 @@ from domain.signal import (
 from infra.clock import utc_now
 from infra.store.accounts import Account, Accounts
 from infra.store.arrivals import Arrival, Meaning, Verdict
+from infra.store.days import Days
 from infra.store.fills import Fills
 from infra.store.inbox import Inbox
 from infra.store.markets import Markets
@@ -43,6 +44,7 @@ from infra.store.signals import Signals
 from tests.chaos.evidence import OK, REFUSED, Evidence, Ledger, Row, Sent
 from tests.exchanges.desk import Desk, eventually
 from tests.store.making import ACCOUNT, KEY
+from tests.workflows.memory import Calls
 
 SOURCE = "tradingview"
 LIMITS = Limits(
@@ -82,6 +84,8 @@ class SmallWorld:
             fills=self.fills,
             markets=Markets(self.engine),
             signals=self.signals,
+            days=Days(self.engine),
+            workflows=Calls(),
             clock=utc_now,
             failpoint=self.failpoint,
         )

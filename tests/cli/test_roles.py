@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.settings import LimitSettings
 from tests.cli.said import Command
 
 CONFIG = """
@@ -34,6 +35,47 @@ def test_an_unknown_key_is_named_with_the_nearest_that_exists(
     assert said.code == 1
     assert "log_format" in said.document["detail"]
     assert "log_format" in holdfast("config", "check").err
+
+
+LIVE = f"""
+storage_key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+[accounts.main]
+wallet = "0x{"ab" * 20}"
+private_key = "0x{"01" * 32}"
+"""
+WRITE_IT = "then write confirmed = true under [accounts.main.limits]"
+
+
+@pytest.mark.parametrize("argv", [("config", "check"), ("worker", "trading")])
+def test_o7_limits_for_real_money_that_nobody_confirmed_are_refused_with_what_to_write(
+    holdfast: Command, config: Path, argv: tuple[str, ...]
+) -> None:
+    config.write_text(CONFIG + LIVE)
+    said = holdfast(*argv)
+    assert said.code == 1
+    assert "accounts.main.limits.confirmed: real money is at risk here" in said.err
+    assert WRITE_IT in said.err
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "[accounts.main.limits]\nconfirmed = true\n",
+        '[exchange]\nadmin_url = "http://127.0.0.1:1/_paper"\n',
+    ],
+)
+def test_confirmed_limits_and_those_of_the_paper_exchange_are_taken(
+    holdfast: Command, config: Path, more: str
+) -> None:
+    config.write_text(CONFIG + LIVE + more)
+    assert holdfast("config", "check").code == 0
+
+
+def test_every_limit_is_shown_with_its_value(holdfast: Command, config: Path) -> None:
+    config.write_text(CONFIG + LIVE)
+    shown = holdfast("config", "show").out
+    missing = [name for name in LimitSettings.model_fields if f"limits.{name} = " not in shown]
+    assert missing == []
 
 
 def test_shown_configuration_holds_no_secret(holdfast: Command, config: Path) -> None:

@@ -2,12 +2,13 @@
 
 import json
 import os
+from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from infra.settings import Settings, SettingsError, load_settings, redacted
+from infra.settings import LimitSettings, Settings, SettingsError, load_settings, redacted
 
 WALLET = "0x" + "ab" * 20
 DIGEST = "0" * 64
@@ -184,3 +185,48 @@ def test_settings_cannot_be_changed_after_loading(monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(ValueError, match="frozen"):
         settings.log_format = "console"
+
+
+def test_every_limit_has_a_careful_default_and_reaches_the_rules() -> None:
+    limits = LimitSettings().as_limits()
+    left_out = [field.name for field in fields(limits) if getattr(limits, field.name) is None]
+    assert left_out == []
+    unlike = LimitSettings.model_validate(
+        {
+            "max_order_notional_usd": 1,
+            "max_market_exposure_usd": 2,
+            "max_event_exposure_usd": 3,
+            "max_account_exposure_usd": 4,
+            "max_open_orders": 5,
+            "max_daily_loss_fraction": "0.06",
+            "max_consecutive_failures": 7,
+            "close_positions_on_trip": True,
+        }
+    ).as_limits()
+    same = [
+        field.name
+        for field in fields(limits)
+        if getattr(limits, field.name) == getattr(unlike, field.name)
+    ]
+    assert same == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "max_order_notional_usd = 0",
+        "max_event_exposure_usd = -1",
+        'max_account_exposure_usd = "much"',
+        "max_open_orders = 0",
+        "max_daily_loss_fraction = 0",
+        'max_daily_loss_fraction = "1.01"',
+        "max_consecutive_failures = 0",
+        "cooldown_seconds = -1",
+    ],
+)
+def test_o7_a_limit_that_limits_nothing_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
+) -> None:
+    limits = f'[accounts.main]\nwallet = "{WALLET}"\n[accounts.main.limits]\n{line}\n'
+    given(monkeypatch, tmp_path, f'database_url = "postgresql://db/holdfast"\n{limits}')
+    assert f"accounts.main.limits.{line.split(maxsplit=1)[0]}: " in refusal()

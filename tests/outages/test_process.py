@@ -81,6 +81,8 @@ async def test_c11_a_blocked_loop_sends_no_heartbeat(orders: Orders) -> None:
         fills=ledger,
         markets=ledger,
         signals=ledger,
+        days=ledger,
+        workflows=Calls(),
         clock=utc_now,
         failpoint=no_failpoint,
     )

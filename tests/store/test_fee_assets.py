@@ -29,7 +29,7 @@ from infra.store.orders import Orders
 from infra.store.rows import read
 from tests.store.making import NOW, WIDE, YES, a_fill, a_market, an_order, rows
 from tests.workflows.memory import YES as WET
-from tests.workflows.memory import Ledger, ServerClock, Venue, a_wish, no_failpoint
+from tests.workflows.memory import Calls, Ledger, ServerClock, Venue, a_wish, no_failpoint
 
 pytestmark = pytest.mark.services
 
@@ -261,6 +261,8 @@ async def sale(fills: Fills, orders: Orders, venue: Counter, *, waits: bool = Tr
         fills=fills,
         markets=memory,
         signals=memory,
+        days=memory,
+        workflows=Calls(),
         clock=venue.clock,
         failpoint=no_failpoint,
     )

@@ -155,6 +155,8 @@ def running(client: Client, queue: str, venue: Venue, ledger: Ledger, calls: Cal
         fills=ledger,
         markets=ledger,
         signals=ledger,
+        days=ledger,
+        workflows=calls,
         clock=venue.clock,
         failpoint=no_failpoint,
     )
@@ -164,6 +166,7 @@ def running(client: Client, queue: str, venue: Venue, ledger: Ledger, calls: Cal
         accounts=ledger,
         orders=ledger,
         fills=ledger,
+        days=ledger,
         workflows=calls,
         clock=venue.clock,
         failpoint=no_failpoint,

@@ -15,7 +15,7 @@ from typing import Any
 from domain.answer import Answer, Submission, answered
 from domain.errors import InvariantError, UnavailableError
 from domain.fill import FeeAsset, FeeDoubt, Fill, FillStatus, SeenBy
-from domain.halt import Standing
+from domain.halt import Kill, Standing
 from domain.ids import digest
 from domain.market import Book, Level, Market, Token
 from domain.order import (
@@ -49,6 +49,7 @@ from domain.signal import (
 )
 from domain.sizing import Denied, Funds, Terms
 from domain.stop import Quote
+from tests.workflows.day_book import DayBook
 
 YES, NO = "1" * 70, "2" * 70
 MARKET = Market(
@@ -72,10 +73,8 @@ LIMITS = Limits(
     max_order_notional_usd=Decimal(1000),
     max_market_exposure_usd=Decimal(5000),
     max_open_orders=50,
+    max_daily_loss_fraction=Decimal("0.1"),
 )
-
-
-RUNNING = Standing(state=AccountState.RUNNING, reason=None, since=datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @dataclass
@@ -265,7 +264,7 @@ class Venue:
 
 
 @dataclass
-class Ledger:
+class Ledger(DayBook):
     """Every store at once."""
 
     held: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
@@ -279,7 +278,6 @@ class Ledger:
         default_factory=dict[str, tuple[SignalStatus, str | None]]
     )
     history: list[OrderState] = field(default_factory=list[OrderState])
-    standing_now: Standing = RUNNING
     is_broken: bool = False
     broken_looks: int = 0
     unsettled_trades: list[str] = field(default_factory=list[str])
@@ -444,6 +442,10 @@ class Calls:
     cancels: list[str] = field(default_factory=list[str])
     gone: set[str] = field(default_factory=set[str])  # workflows that no longer run
     resumed: list[Order] = field(default_factory=list[Order])
+    kills: list[Kill] = field(default_factory=list[Kill])
+
+    async def kill(self, account_id: str, wish: Kill) -> None:
+        self.kills.append(wish)
 
     async def sell(self, task: PositionTask, request: OrderRequest) -> None:
         self.sales.append((task, request))

@@ -11,10 +11,11 @@ import pytest
 from temporalio.client import WorkflowHandle
 
 from domain.halt import Kill, Resume
+from domain.headroom import tripped
 from domain.order import OrderState, Side
 from domain.risk import AccountState
 from tests.workflows.conftest import Engine
-from tests.workflows.memory import YES, a_wish
+from tests.workflows.memory import LIMITS, YES, a_wish
 from workflows.guard_account import GuardAccount, GuardianStatus
 
 pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="session")]
@@ -137,9 +138,7 @@ async def test_a_resume_before_the_cooldown_ends_is_refused_and_a_forced_one_is_
 ) -> None:
     guardian = await killed(engine)
     await guardian.signal(GuardAccount.resume, Resume(by="bob"))
-    for _ in range(3_000):
-        if "cooldown" in ((await state_of(guardian)).words or ""):
-            break
+    await _said(guardian, "cooldown")
     assert engine.ledger.standing_now.state is AccountState.HALTED
     await guardian.signal(GuardAccount.resume, Resume(by="bob", force=True))
     await engine.until(lambda: engine.ledger.standing_now.state is AccountState.RUNNING)
@@ -165,3 +164,53 @@ async def test_a_kill_begun_without_the_guardian_is_finished_by_it(engine: Engin
     async with passing_time(guardian):
         await engine.until(lambda: engine.ledger.standing_now.state is AccountState.HALTED)
     assert engine.venue.active == {}
+
+
+async def lost(engine: Engine, usd: int) -> None:
+    """Have the account begun its day with $10,000 and lost so much since."""
+    ledger = engine.ledger
+    await ledger.begin("main", Decimal(10_000), "guardian", ledger.now())
+    ledger.pnl_usd = Decimal(-usd)
+
+
+async def test_max_daily_loss_halts_the_account_at_the_guardians_look_and_says_why(
+    engine: Engine,
+) -> None:
+    await resting(engine)
+    await lost(engine, 1000)  # a tenth of what the day began with
+    await engine.guard()
+    await engine.until(lambda: engine.ledger.standing_now.state is AccountState.HALTED)
+    assert engine.ledger.states == [AccountState.HALTING, AccountState.HALTED]
+    assert engine.venue.active == {}
+    assert engine.calls.sales == []
+    assert (engine.ledger.standing_now.reason or "").startswith("daily loss $1000.00 since 00:00")
+
+
+async def test_after_a_daily_loss_a_resume_waits_for_the_cooldown_and_then_for_the_next_day(
+    engine: Engine,
+) -> None:
+    await lost(engine, 1500)
+    guardian = await engine.guard()
+    await engine.until(lambda: engine.ledger.standing_now.state is AccountState.HALTED)
+    await guardian.signal(GuardAccount.resume, Resume(by="bob"))
+    await _said(guardian, "cooldown")
+    halted = engine.ledger.standing_now
+    engine.ledger.standing_now = replace(halted, since=halted.since - timedelta(seconds=61))
+    await guardian.signal(GuardAccount.resume, Resume(by="bob"))
+    await _said(guardian, "wait for 00:00 UTC, or force it")
+    await guardian.signal(GuardAccount.resume, Resume(by="bob", force=True))
+    await engine.until(lambda: engine.ledger.standing_now.state is AccountState.RUNNING)
+    reading = await engine.ledger.reading("main", engine.ledger.now())
+    assert tripped(reading, LIMITS) is None  # what was lost so far counts no more
+    engine.ledger.pnl_usd -= 1000  # a further tenth stops the account again
+    reading = await engine.ledger.reading("main", engine.ledger.now())
+    assert tripped(reading, LIMITS) is not None
+
+
+async def _said(guardian: WorkflowHandle[GuardAccount, None], words: str) -> None:
+    """Wait until the guardian answers with these words."""
+    for _ in range(3_000):
+        if words in ((await state_of(guardian)).words or ""):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"the guardian never said {words!r}")
