@@ -32,6 +32,7 @@ class TimeInForce(StrEnum):
 
 
 RESTING: Final = frozenset({TimeInForce.GTC, TimeInForce.GTD})  # these may stay on the book
+IMMEDIATE: Final = frozenset(TimeInForce) - RESTING  # these match at once or not at all
 
 
 class OrderType(StrEnum):

@@ -59,6 +59,10 @@ def exchange_clock(stack: Stack) -> Iterator[Finding]:
     if not alive.is_good:
         yield red("exchange", f"{url}/ok answers {alive.status}: {alive.words}", "wait, look again")
         return
+    if alive.body != "OK":
+        garbled = f"{url}/ok answers something else than OK: {alive.words}"
+        yield red("exchange", garbled, "is that address the exchange's? if so wait, look again")
+        return
     yield green("exchange", f"{url} answers")
     yield _skew(told)
 

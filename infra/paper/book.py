@@ -8,6 +8,7 @@ how a mint (two buyers) and a merge (two sellers) match like any other pair.
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import gcd
 
 from infra.paper.wire import MICRO
 
@@ -41,7 +42,7 @@ class Order:
 
     @property
     def remaining(self) -> int:
-        """Return the size still to be matched."""
+        """Return the size still to be matched; below zero where dollars bought more than that."""
         return self.size - self.filled
 
     @property
@@ -163,6 +164,22 @@ class MarketBook:
             matches.append(Match(maker, size))
             left -= size
         return matches
+
+    def plan_spending(self, order: Order, spend: int) -> tuple[list[Match], bool]:
+        """Return what a BUY matches for so many micro-dollars, and whether it spends them.
+
+        Of the last order it takes as much as costs whole micro-dollars. Nothing is changed.
+        """
+        matches: list[Match] = []
+        for maker in self._opposite(order):
+            price = maker.book_price if order.index == 0 else MICRO - maker.book_price
+            step = MICRO // gcd(price, MICRO)
+            size = spend * MICRO // price // step * step
+            if size < maker.remaining:
+                return [*matches, Match(maker, size)] if size else matches, True
+            matches.append(Match(maker, maker.remaining))
+            spend -= -(-maker.remaining * price // MICRO)
+        return matches, spend == 0
 
     def would_cross(self, order: Order) -> bool:
         """Tell whether an order meets a resting one."""

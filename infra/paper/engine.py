@@ -12,7 +12,7 @@ from infra.paper.catalogue import Market, from_document, opening_markets, to_doc
 from infra.paper.ledger import Ledger
 from infra.paper.news import News
 from infra.paper.notices import Notices
-from infra.paper.rules import IMMEDIATE, SMALLEST_MARKETABLE
+from infra.paper.rules import IMMEDIATE, SMALLEST_MARKETABLE, cash_of
 from infra.paper.settlement import Settlement
 from infra.paper.switches import PLAIN
 from infra.paper.trades import Trade, plan_by_price, trade_of
@@ -128,11 +128,9 @@ class Engine:
         """
         order = submission.order
         market = self.markets[order.condition_id]
-        matches = self.books[order.condition_id].plan(order)
+        matches = self._planned(order, submission.spend)
         if submission.post_only and matches:
             raise RefusedError(400, CROSSES)
-        if order.type in IMMEDIATE:
-            _check_immediate(order, matches)
         if order.side == "BUY" and matches and submission.spend < SMALLEST_MARKETABLE:
             raise RefusedError(
                 400,
@@ -147,6 +145,25 @@ class Engine:
             return self._delay(order, delay_us)
         self._accept(order)
         return self._execute(order, matches, trades)
+
+    def _planned(self, order: Order, spend: int) -> list[Match]:
+        """Return what an incoming order matches.
+
+        Raises RefusedError for one that may not rest and finds nothing, or too little.
+        """
+        book = self.books[order.condition_id]
+        if order.type not in IMMEDIATE:
+            return book.plan(order)
+        if order.side == "BUY" and self.switches.market_buys == "dollars":
+            matches, is_whole = book.plan_spending(order, spend)
+        else:
+            matches = book.plan(order)
+            is_whole = sum(match.size for match in matches) == order.size
+        if order.type == "FOK" and not is_whole:
+            raise RefusedError(400, FOK_KILLED)
+        if not matches:
+            raise RefusedError(400, FAK_KILLED)
+        return matches
 
     def _accept(self, order: Order) -> None:
         self.ledger.add_order(order)
@@ -187,7 +204,7 @@ class Engine:
         return _placed(order, trades)
 
     def _place_rest(self, order: Order) -> None:
-        if order.remaining == 0:
+        if order.remaining <= 0:
             order.status = "MATCHED"
         elif order.type in IMMEDIATE:
             order.status = "CANCELED"
@@ -338,10 +355,8 @@ class Engine:
 
     def _release(self, order: Order) -> None:
         """Match an order whose delay is over; an immediate one may find nothing now."""
-        matches = self.books[order.condition_id].plan(order)
         try:
-            if order.type in IMMEDIATE:
-                _check_immediate(order, matches)
+            matches = self._planned(order, cash_of(order.size, order.price))
         except RefusedError as error:
             self.cancel(order, f"CANCELED_{error.text}")
             return
@@ -354,14 +369,7 @@ class Engine:
 
 
 def _shown_status(order: Order) -> str:
-    return "MATCHED" if order.remaining == 0 else "LIVE"
-
-
-def _check_immediate(order: Order, matches: list[Match]) -> None:
-    if order.type == "FOK" and sum(match.size for match in matches) < order.size:
-        raise RefusedError(400, FOK_KILLED)
-    if not matches:
-        raise RefusedError(400, FAK_KILLED)
+    return "MATCHED" if order.remaining <= 0 else "LIVE"
 
 
 def _placed(order: Order, trades: list[Trade]) -> Placed:

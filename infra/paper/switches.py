@@ -48,6 +48,8 @@ class Switches:
             client knows.
         decimals: "padded" writes 0.5 as 0.500000.
         trades: "averaged" makes one trade of all prices an order took, at a price on the grid.
+        market_buys: what a BUY that may not rest fills up to: the shares it was signed for, or
+            the dollars, which buy more shares where the price is better.
         maker_sides: whether maker orders tell their side; older trades do not.
         trades_first: user events of trades come before those of their orders.
         taker_delay_seconds: every order that would take is delayed this long, as in live sports;
@@ -76,6 +78,7 @@ class Switches:
     unknown_fields: bool = False
     decimals: Literal["short", "padded"] = "short"
     trades: Literal["by_price", "averaged"] = "by_price"
+    market_buys: Literal["dollars", "shares"] = "shares"
     maker_sides: bool = True
     trades_first: bool = False
     taker_delay_seconds: Seconds = Decimal(0)
@@ -110,6 +113,7 @@ STRICT: Final = replace(
     unknown_fields=True,
     decimals="padded",
     trades="averaged",
+    market_buys="dollars",
     maker_sides=False,
     trades_first=True,
     read_lag_seconds=Decimal("0.3"),

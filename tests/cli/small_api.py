@@ -38,6 +38,7 @@ class SmallApi:
     cancel: tuple[int, Any] = (202, {"workflow_id": "order-x-0", "status": "accepted"})
     operate: tuple[int, Any] = (202, {"workflow_id": "guardian-main", "status": "accepted"})
     becomes: Row = field(default_factory=dict[str, Any])  # what operating makes of each account
+    exchange_ok: Response = field(default_factory=lambda: JSONResponse("OK"))
     ready: tuple[int, Any] = (200, {"status": "ready", "parts": {"database": "ok"}})
     act: tuple[int, Any] = (
         202,
@@ -133,7 +134,7 @@ class SmallApi:
         return JSONResponse(body, status)
 
     async def _ok(self, _: Request) -> Response:
-        return JSONResponse("OK")
+        return self.exchange_ok
 
     async def _time(self, _: Request) -> Response:
         return JSONResponse(int(utc_now().timestamp() + self.clock_ahead_seconds))

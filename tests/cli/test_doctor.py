@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from starlette.responses import HTMLResponse
 
 from infra.clock import utc_now
 from tests.cli.rows import HASH, SIGNAL, a_market, a_signal, an_account, an_order
@@ -122,6 +123,14 @@ def test_a_clock_that_differs_from_the_exchanges_is_told(
 ) -> None:
     api.clock_ahead_seconds = seconds
     assert levels(holdfast)["clock"] == level
+
+
+@pytest.mark.parametrize("words", ["<html>maintenance</html>", '{"status": "ok"}', ""])
+def test_an_exchange_that_answers_nonsense_is_a_fault(
+    holdfast: Command, well: SmallApi, words: str
+) -> None:
+    well.exchange_ok = HTMLResponse(words)
+    assert levels(holdfast)["exchange"] == "red"
 
 
 def test_an_exchange_that_does_not_answer_is_a_fault(holdfast: Command, folder: Path) -> None:

@@ -103,6 +103,14 @@ def test_rounding_dust_counts_as_filled(filled: str, state: S) -> None:
     assert Decimal("0.01") == COMPLETE_WITHIN
 
 
+def test_e8_more_shares_than_were_signed_end_an_order_once_all_of_them_are_recorded() -> None:
+    bought = replace(an_order(S.SENT), matched_size=Decimal("10.2")).after(E.ACCEPT)
+    first = bought.with_fills(Decimal(10))
+    assert (first.state, first.is_over, first.remaining) == (S.FILLED, False, 0)
+    last = first.with_fills(Decimal("10.199999"))
+    assert (last.state, last.is_over, last.remaining) == (S.FILLED, True, 0)
+
+
 def test_an_order_seen_alive_after_its_end_is_open_again_without_its_reason() -> None:
     ended = an_order(S.CANCELLED, reason="no longer on the exchange", filled_size=Decimal(1))
     again = seen(ended, Sighting(is_active=True, matched_size=Decimal(2)), NOW)

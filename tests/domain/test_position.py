@@ -149,3 +149,24 @@ def test_a_fee_in_shares_makes_the_rest_dearer_and_one_in_collateral_does_not() 
 def test_unrealised_pnl_is_what_selling_now_would_earn(price: str, gain: str) -> None:
     held = _held([a_fill(size="10", price="0.4")]).position
     assert held.unrealised_pnl(Decimal(price)) == Decimal(gain)
+
+
+def test_g5_an_exit_in_three_parts_earns_to_the_cent_by_average_and_by_fifo() -> None:
+    bought = [a_fill(size="60", price="0.40"), a_fill(size="40", price="0.50", trade_id="t2")]
+    sold = [
+        a_fill(Side.SELL, "30", "0.60", trade_id="t3", fee=Decimal("0.36")),
+        a_fill(Side.SELL, "30", "0.70", trade_id="t4", fee=Decimal("0.32")),
+        a_fill(Side.SELL, "40", "0.30", trade_id="t5", fee=Decimal("0.42")),
+    ]
+    expected = [("4.80", "6.00"), ("12.60", "15.00"), ("7.00", "7.00")]  # before fees
+    held, fees = _held(bought).position, Decimal(0)
+
+    for count, (average, fifo) in enumerate(expected, start=1):
+        held = _held([*bought, *sold[:count]]).position
+        fees = sum((fill.fee for fill in sold[:count]), Decimal(0))
+        told = (held.realised_pnl_average, held.realised_pnl_fifo)
+        assert told == (Decimal(average), Decimal(fifo))
+        assert held.size == [70, 40, 0][count - 1]
+        assert held.fees_usd == fees
+    assert held.status is PositionStatus.FLAT
+    assert held.cash_usd == Decimal("7.00") - fees

@@ -233,3 +233,59 @@ def test_all_of_the_collateral_pays_for_the_shares_and_their_fee(
     assume(isinstance(signed, Terms))
     assert isinstance(signed, Terms)
     assert signed.notional_usd + taker_fee(market, signed.price, signed.size) <= free
+
+
+def _limit(side: Side, kind: SizeKind, value: str, price: str) -> OrderRequest:
+    fields = {"type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC, "price": Decimal(price)}
+    return _request(side, _sizing(kind, value), **fields)
+
+
+@pytest.mark.parametrize(
+    ("request_", "rule"),
+    [
+        # An order that may rest needs five shares, and a dollar where it buys.
+        (_limit(Side.BUY, SizeKind.SIZE, "4.99", "0.50"), "below_min_size"),
+        (_limit(Side.BUY, SizeKind.SIZE, "5", "0.50"), None),
+        (_limit(Side.BUY, SizeKind.SIZE, "5", "0.19"), "below_min_notional"),
+        (_limit(Side.BUY, SizeKind.SIZE, "6", "0.19"), None),
+        (_limit(Side.BUY, SizeKind.NOTIONAL, "2.49", "0.50"), "below_min_size"),
+        (_limit(Side.SELL, SizeKind.SIZE, "4.99", "0.50"), "below_min_size"),
+        (_limit(Side.SELL, SizeKind.SIZE, "5", "0.02"), None),
+        # One that may not rest needs a dollar where it buys, and any share at all where it sells.
+        (_request(Side.BUY, _sizing(SizeKind.NOTIONAL, "0.99"), price=Decimal("0.50")), "notional"),
+        (_request(Side.BUY, _sizing(SizeKind.NOTIONAL, "1"), price=Decimal("0.50")), None),
+        (_request(Side.BUY, _sizing(SizeKind.SIZE, "2"), price=Decimal("0.50")), None),
+        (_request(Side.BUY, _sizing(SizeKind.SIZE, "1.98"), price=Decimal("0.50")), "notional"),
+        (_request(Side.SELL, _sizing(SizeKind.SIZE, "0.01"), price=Decimal("0.02")), None),
+    ],
+)
+def test_h1_five_shares_for_what_may_rest_and_a_dollar_for_what_buys_are_kept_apart(
+    request_: OrderRequest, rule: str | None
+) -> None:
+    found = terms(request_, a_market(), _book(), RICH)
+    if rule is None:
+        assert isinstance(found, Terms)
+    else:
+        assert isinstance(found, Denied)
+        assert rule in found.rule
+
+
+@given(st.integers(1, 5_000_000).map(lambda n: Decimal(n).scaleb(-6)))
+def test_h4_selling_all_leaves_less_than_the_finest_size_and_never_asks_for_more(
+    held: Decimal,
+) -> None:
+    everything = _request(Side.SELL, _sizing(SizeKind.PERCENT, "100"))
+    funds = Funds(free_usd=Decimal(0), free_shares=held)
+    found = terms(everything, a_market(), _book(), funds)
+    if isinstance(found, Denied):
+        assert found.rule == "size_zero"
+        assert held < CENT
+    else:
+        assert 0 <= held - found.size < CENT
+
+
+def test_h2_a_size_below_the_minimum_is_denied_and_never_raised_to_it() -> None:
+    found = terms(_limit(Side.BUY, SizeKind.NOTIONAL, "2", "0.50"), a_market(), _book(), RICH)
+    assert isinstance(found, Denied)
+    assert "4" in found.words
+    assert "5" in found.words

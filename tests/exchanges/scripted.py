@@ -88,11 +88,15 @@ class Request:
 
 
 class ScriptedServer:
-    """Answers `METHOD /path` with the replies laid out for it; the last one is repeated."""
+    """Answers `METHOD /path` with the replies laid out for it; the last one is repeated.
+
+    `otherwise` answers all that has none.
+    """
 
     def __init__(self) -> None:
         self.replies: dict[str, list[Reply]] = {}
         self.requests: list[Request] = []
+        self.otherwise = says({"error": "no script"}, 404)
         self.address = ""
 
     def script(self, what: str, *replies: Reply) -> None:
@@ -118,7 +122,7 @@ class ScriptedServer:
             method=method, path=url.path, query=parse_qs(url.query), headers=headers, body=body
         )
         self.requests.append(asked)
-        waiting = self.replies.get(f"{method} {url.path}", [says({"error": "no script"}, 404)])
+        waiting = self.replies.get(f"{method} {url.path}", [self.otherwise])
         reply = waiting.pop(0) if len(waiting) > 1 else waiting[0]
         if reply.fate == "hang":
             await reader.read()

@@ -128,6 +128,27 @@ async def test_x7_a_burst_beyond_the_limit_is_never_refused_by_the_exchange(desk
     assert 429 not in {row["status"] for row in desk.ledger("requests")}
 
 
+async def test_i1_under_a_burst_of_entries_exits_cancels_and_a_kill_go_out_at_once(
+    desk: Desk,
+) -> None:
+    desk.exchange.admin(
+        "POST", f"/accounts/{desk.account.who.wallet}/balances", {"tokens": {desk.yes: "100"}}
+    )
+    resting = await desk.send(BUY, GTC, "0.20", "20")
+    entries = [await signed(desk, size="5") for _ in range(120)]
+    exits = [await signed(desk, SELL, "5") for _ in range(8)]
+
+    burst = [sent(desk, one) for one in [*entries, *exits]]
+    answers, cancelled = await asyncio.gather(asyncio.gather(*burst), desk.account.cancel(resting))
+    await desk.account.cancel_all()
+
+    assert Answer.BUSY in {one.answer for one in answers[: len(entries)]}
+    assert {one.answer for one in answers[len(entries) :]} <= {Answer.LIVE, Answer.MATCHED}
+    assert cancelled.is_cancelled
+    assert await desk.account.active_orders() == []
+    assert 429 not in {row["status"] for row in desk.ledger("requests")}
+
+
 @pytest.mark.parametrize("mode", ["cancel_only", "disabled"])
 async def test_x8_entries_wait_while_the_exchange_takes_none_and_go_once_it_does(
     desk: Desk, mode: str

@@ -9,8 +9,18 @@ import pytest
 from domain.errors import InvalidInputError
 from domain.fill import FeeAsset, FillStatus, taker_fee
 from domain.order import OrderSource, Side
+from infra.exchanges.polymarket.client import PolymarketAccount
 from infra.exchanges.polymarket.parsing import fills_of, order_seen, own_fills
-from tests.exchanges.scripted import CONDITION, MARKET, ME, NO, YES, known_market
+from tests.exchanges.scripted import (
+    CONDITION,
+    MARKET,
+    ME,
+    NO,
+    YES,
+    ScriptedServer,
+    known_market,
+    says,
+)
 
 MINE = "0x" + "a1" * 32
 THEIRS = "0x" + "b2" * 32
@@ -149,6 +159,17 @@ def test_a_trade_told_to_its_maker_is_no_take_of_ours_whoever_it_names() -> None
     assert [(fill.order_hash, fill.side) for fill in told] == [(MINE, Side.SELL)]
 
 
+async def test_g4_every_fill_of_one_transaction_is_kept(
+    server: ScriptedServer, account: PolymarketAccount
+) -> None:
+    same = {"transaction_hash": "0x" + "77" * 32}
+    trades = [a_trade(a_maker(), id=f"t-{n}", bucket_index=n, **same) for n in range(3)]
+    server.script("GET /data/trades", says({"data": trades, "next_cursor": "LTE="}))
+    found = await account.fills()
+    assert [fill.trade_id for fill in found] == ["t-0", "t-1", "t-2"]
+    assert sum(fill.size for fill in found) == 30
+
+
 async def test_a_market_is_looked_up_for_what_we_took_only() -> None:
     asked: list[str] = []
 
@@ -251,6 +272,12 @@ def test_an_order_event_says_what_became_of_the_order(
     assert seen.order_hash == MINE
     assert (seen.sighting.is_active, seen.sighting.is_cancelled) == (is_active, is_cancelled)
     assert seen.sighting.matched_size == (None if matched is None else Decimal(matched))
+
+
+@pytest.mark.parametrize("kind", ["FAK", "FOK"])
+def test_e8_a_purchase_by_dollars_may_match_more_shares_than_it_was_signed_for(kind: str) -> None:
+    told = an_event(size_matched="100.75", status="MATCHED", order_type=kind)
+    assert order_seen(told).sighting.matched_size == Decimal("100.75")
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,16 @@ def placing(scope: str = "main", *, is_exit: bool = False) -> Call:
     return Call(scope=scope, group=group, endpoint="POST /order", is_signed=True, is_urgent=is_exit)
 
 
+def cancelling(endpoint: str = "DELETE /order") -> Call:
+    return Call(
+        scope="main",
+        group=CallGroup.CANCELS,
+        endpoint=endpoint,
+        is_signed=True,
+        is_urgent=True,
+    )
+
+
 def answer(call: Call, status: int = 200, **headers: str) -> Passage:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Passage(call=call, response=httpx.Response(status, headers=named))
@@ -86,14 +96,23 @@ def test_a_wait_the_exchange_asks_for_holds_back_that_limit_alone() -> None:
     limits.heard(answer(placing(), 429, Retry_After="7"))
     assert 6 < signers(limits, placing()).wait(is_urgent=True) <= 7
     assert signers(limits, placing("other")).wait(is_urgent=False) <= 0
-    cancel = Call(
-        scope="main",
-        group=CallGroup.CANCELS,
-        endpoint="DELETE /order",
-        is_signed=True,
-        is_urgent=True,
-    )
-    assert all(bucket.wait(is_urgent=True) <= 0 for bucket in limits.buckets(cancel))
+    assert all(bucket.wait(is_urgent=True) <= 0 for bucket in limits.buckets(cancelling()))
+
+
+@pytest.mark.parametrize("endpoint", ["DELETE /cancel-all", "DELETE /cancel-market-orders"])
+def test_a_mass_cancel_that_is_refused_for_its_rate_holds_back_cancels_alone(endpoint: str) -> None:
+    limits = PolymarketLimits()
+    limits.heard(answer(cancelling(endpoint), 429, Retry_After="7"))
+    assert 6 < signers(limits, cancelling(endpoint)).wait(is_urgent=True) <= 7
+    assert signers(limits, cancelling(endpoint)) is signers(limits, cancelling())
+    for exit_or_entry in (placing(is_exit=True), placing()):
+        assert all(one.wait(is_urgent=True) <= 0 for one in limits.buckets(exit_or_entry))
+
+
+def test_what_a_mass_cancel_cost_is_known_before_the_next_cancel() -> None:
+    limits = PolymarketLimits()
+    limits.heard(answer(cancelling("DELETE /cancel-all"), Poly_RateLimit_Remaining="0"))
+    assert signers(limits, cancelling()).wait(is_urgent=True) > 0
 
 
 def test_the_exchanges_own_count_is_followed_and_its_last_tokens_are_for_exits() -> None:

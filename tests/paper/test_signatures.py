@@ -21,6 +21,7 @@ from tests.paper.traders import EXCHANGE, NEG_RISK_EXCHANGE, ZERO, typed_order
 KEY = "0x" + "11" * 32
 ADDRESS = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
 WALLET = "0x7a57144fAfde87F5cE4a880D570BAe58eeBC83f2"
+GROUP_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1
 TOKEN = "71321045679252212594626385532706912750332728571942532289631379312455583992563"
 
 
@@ -157,6 +158,15 @@ def test_rubbish_is_nobodys_signature(signature: str) -> None:
     order = replace(plainly_signed(), signature=signature)
 
     assert order_signer(order, neg_risk=False) is None
+
+
+def test_the_second_signature_that_every_signature_implies_is_nobodys() -> None:
+    order = plainly_signed()
+    raw = bytes.fromhex(order.signature[2:])
+    other = (GROUP_ORDER - int.from_bytes(raw[32:64], "big")).to_bytes(32, "big")
+    twin = raw[:32] + other + bytes([27 + 28 - raw[64]])
+
+    assert order_signer(replace(order, signature="0x" + twin.hex()), neg_risk=False) is None
 
 
 def test_the_expiration_is_not_signed() -> None:

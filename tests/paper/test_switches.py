@@ -10,7 +10,7 @@ from infra.paper.exchange import Exchange
 from infra.paper.switches import PLAIN, STRICT, Switches, changed
 from infra.paper.wire import RefusedError
 from tests.paper.conftest import Venue
-from tests.paper.traders import Reply, Trader
+from tests.paper.traders import Reply, Trader, micro
 
 PLAIN_BUT = {
     "signer_limits": "warned",
@@ -308,3 +308,53 @@ def test_a_coarser_tick_leaves_old_orders_resting_and_refuses_new_ones_off_the_g
     assert "breaks minimum tick size rule: 0.01" in text or "max accuracy" in text
     bob.limit(venue.no(), "BUY", "0.60", "20")
     assert [trade["maker_orders"][0]["price"] for trade in bob.trades()] == ["0.405"]
+
+
+@pytest.mark.parametrize(
+    ("buys", "levels", "matched"),
+    [
+        # $4.95 signed as 5 shares at 0.99 at most.
+        ("dollars FAK", [("0.98", "100")], ("4.94998", "5.051")),
+        ("dollars FOK", [("0.90", "3"), ("0.99", "100")], ("4.949973", "5.2727")),
+        ("dollars FAK", [("0.90", "5.2")], ("4.68", "5.2")),
+        ("dollars FOK", [("0.90", "5.2")], None),
+        ("shares FAK", [("0.98", "100")], ("4.9", "5")),
+        ("shares FOK", [("0.90", "5.2")], ("4.5", "5")),
+    ],
+)
+def test_a_market_buy_fills_up_to_its_dollars_or_to_its_shares(
+    venue: Venue,
+    alice: Trader,
+    buys: str,
+    levels: list[tuple[str, str]],
+    matched: tuple[str, str] | None,
+) -> None:
+    market_buys, kind = buys.split()
+    turn(venue, market_buys=market_buys)
+    asks(venue, *levels)
+
+    reply = alice.post(alice.order(venue.yes(), "BUY", "0.99", "5"), kind)
+    venue.forward(10)
+
+    if matched is None:
+        assert (reply.status, alice.balance(venue.yes())) == (400, 0)
+    else:
+        assert (reply.body["makingAmount"], reply.body["takingAmount"]) == matched
+        assert alice.balance(venue.yes()) == micro(matched[1])
+        assert alice.open_orders() == []
+
+
+def test_a_resting_buy_takes_its_shares_and_no_more_whatever_they_cost(
+    venue: Venue, alice: Trader
+) -> None:
+    asks(venue, ("0.30", "100"))
+    answer = buy(alice, venue)
+    assert (answer["makingAmount"], answer["takingAmount"]) == ("6", "20")
+
+
+def test_h3_a_better_price_never_makes_a_market_buy_too_small(venue: Venue, alice: Trader) -> None:
+    asks(venue, ("0.10", "100"))
+    for market_buys in ("dollars", "shares"):
+        turn(venue, market_buys=market_buys)
+        reply = alice.post(alice.order(venue.yes(), "BUY", "0.50", "2"), "FOK")
+        assert reply.status == 200, reply.body

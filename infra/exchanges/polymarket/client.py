@@ -23,7 +23,7 @@ from domain.errors import (
 )
 from domain.fill import Fill
 from domain.market import Book, Market
-from domain.order import COMPLETE_WITHIN, Side
+from domain.order import COMPLETE_WITHIN, IMMEDIATE, Side
 from domain.ports import ActiveOrder, Cancelled, SignedOrder
 from domain.sizing import Terms
 from domain.stop import Quote
@@ -330,8 +330,20 @@ def _outcome(answer: AcceptedOrder | RejectedOrder, signed: SignedBytes) -> Subm
         return failures.refused_in_answer(answer)
     if answer.order_id.casefold() != signed.order_hash:
         raise InvariantError(f"order {signed.order_hash} is {answer.order_id} to the exchange")
-    is_buy = signed.order.side == "BUY"
+    return Submission(
+        answer=Answer(answer.status), words=answer.status, matched_size=_matched(answer, signed)
+    )
+
+
+def _matched(answer: AcceptedOrder, signed: SignedBytes) -> Decimal | None:
+    """Return the shares matched at once; None where an answer does not say, or nothing possible.
+
+    A purchase that may not rest fills up to its dollars: a better price buys more shares.
+    """
+    order = signed.order
+    is_buy = order.side == "BUY"
     matched = answer.taking_amount if is_buy else answer.making_amount
-    size = Decimal(signed.order.taker_amount if is_buy else signed.order.maker_amount) / MICRO
-    known = matched if 0 < matched <= size + COMPLETE_WITHIN else None
-    return Submission(answer=Answer(answer.status), words=answer.status, matched_size=known)
+    is_by_shares = is_buy and order.order_type not in IMMEDIATE
+    told = answer.taking_amount if is_by_shares else answer.making_amount
+    most = Decimal(order.taker_amount if is_by_shares else order.maker_amount) / MICRO
+    return matched if matched > 0 and told <= most + COMPLETE_WITHIN else None

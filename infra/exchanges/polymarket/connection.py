@@ -43,6 +43,7 @@ VARYING: Final = re.compile(r"/(0x[0-9a-fA-F]+|\d+)(?=/|$)")
 LIMITS: Final = httpx.Limits(
     max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0
 )
+GARBLED_AFTER: Final = 5  # answers in a row that are not understood: no longer one odd row
 MOST_PAGES: Final = 500  # a cursor that leads further leads in a circle
 END_CURSOR: Final = "LTE="
 
@@ -132,6 +133,7 @@ class Connection:
         self._is_urgent = is_urgent
         self._random = SystemRandom()
         self.unreadable = 0
+        self._in_a_row = 0
 
     async def read(self, path: str, parsed: Callable[[object], T], query: Query | None = None) -> T:
         """Return what `parsed` makes of an answer.
@@ -250,15 +252,23 @@ class Connection:
     def understood(self, what: str, parsed: Callable[[Raw], T], raw: Raw) -> T:
         """Return what `parsed` makes of `raw`; what it cannot read is logged, counted, raised."""
         try:
-            return parsed(raw)
+            found = parsed(raw)
         except InvalidInputError as error:
             self.note_unreadable(what, error)
             raise UnavailableError(f"{what}: {error}") from error
+        if self._in_a_row >= GARBLED_AFTER:
+            log.warning("exchange.understood_again", extra={"scope": self._scope})
+        self._in_a_row = 0
+        return found
 
     def note_unreadable(self, what: str, error: InvalidInputError) -> None:
-        """Log and count something that could not be understood."""
+        """Log and count something that could not be understood; cry out once when all is."""
         self.unreadable += 1
-        log.warning("exchange.unreadable", extra={"what": what, "why": str(error)})
+        self._in_a_row += 1
+        told = {"what": what, "why": str(error)}
+        log.warning("exchange.unreadable", extra=told)
+        if self._in_a_row == GARBLED_AFTER:
+            log.critical("exchange.garbled", extra=told | {"scope": self._scope})
 
 
 def _page(raw: object, paging: Paging) -> tuple[list[Json], str | None]:

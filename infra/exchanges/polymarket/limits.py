@@ -11,7 +11,9 @@ from infra.exchanges.polymarket.failures import TOO_MANY, retry_after_of
 log = logging.getLogger(__name__)
 
 POST_ORDER: Final = "POST /order"
-CANCELS: Final = frozenset({"DELETE /order", "DELETE /orders"})
+CANCELS: Final = frozenset(
+    {"DELETE /order", "DELETE /orders", "DELETE /cancel-all", "DELETE /cancel-market-orders"}
+)
 ALL: Final = "CLOB"
 MARKET_LIST: Final = "GET /markets/keyset"  # Gamma's; the others are the CLOB's
 

@@ -10,7 +10,7 @@ from typing import Final
 from domain.errors import InvalidInputError
 from domain.fill import FeeAsset, Fill, FillStatus, taker_fee, taker_share_fee
 from domain.market import Market
-from domain.order import COMPLETE_WITHIN, OrderSource, Side, Sighting
+from domain.order import COMPLETE_WITHIN, IMMEDIATE, OrderSource, Side, Sighting
 from domain.ports import ActiveOrder, Cancelled, OrderSeen
 from infra.exchanges.polymarket import wire
 from infra.exchanges.polymarket.wire import Json
@@ -261,7 +261,10 @@ def _matched(order: Json) -> Decimal | None:
     )
     if matched is None:
         return None
-    if matched < 0 or (original is not None and matched - original > COMPLETE_WITHIN):
+    # A purchase that may not rest fills up to its dollars: a better price buys more shares.
+    may_exceed = (wire.optional_text(order, "order_type") or "").upper() in IMMEDIATE
+    most = None if original is None or may_exceed else original + COMPLETE_WITHIN
+    if matched < 0 or (most is not None and matched > most):
         raise InvalidInputError("size_matched", f"{matched} cannot be matched of {original}")
     return matched
 

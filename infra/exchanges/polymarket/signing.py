@@ -12,7 +12,7 @@ from polymarket.models.clob import SignedOrder as SdkOrder
 
 from domain.errors import RejectedError
 from domain.market import Market
-from domain.order import Side, TimeInForce
+from domain.order import IMMEDIATE, Side, TimeInForce
 from domain.ports import SignedOrder
 from domain.sizing import CENT, LOT, Terms
 from infra.exchanges.polymarket.hashing import order_hash
@@ -20,7 +20,6 @@ from infra.exchanges.polymarket.sdk import SdkClient
 
 MICRO: Final = Decimal(10) ** 6  # the contracts count in millionths
 SALE_STEP: Final = Decimal("0.0001")  # finest proceeds of a sale that may not rest
-MAY_NOT_REST: Final = frozenset({TimeInForce.FAK, TimeInForce.FOK})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +149,7 @@ def _check(terms: Terms, market: Market, token_id: str) -> None:
         raise RejectedError(f"price {price} is off the grid of {tick}")
     if size <= 0 or size % LOT:
         raise RejectedError(f"size {size} is not a positive multiple of {LOT}")
-    if terms.time_in_force not in MAY_NOT_REST:
+    if terms.time_in_force not in IMMEDIATE:
         return
     step = CENT if terms.side is Side.BUY else SALE_STEP
     if terms.notional_usd % step:
