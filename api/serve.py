@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 from typing import Any, Final
 
 import uvicorn
@@ -15,6 +16,7 @@ from infra.telemetry import configure_logging
 
 HEAD_SECONDS: Final = 5.0  # a request's head is one packet; who needs longer holds the door open
 IDLE_SECONDS: Final = 30  # alert senders come seldom, operators' screens every second
+MOST_FILES: Final = 65_536  # connections, nearly all; whoever opens more is cut off at the door
 GRACE_SECONDS: Final = 10  # for requests in flight when the process is told to stop
 
 
@@ -59,10 +61,18 @@ class PunctualProtocol(HttpToolsProtocol):
             self._watch = None
 
 
+def hold_many() -> None:
+    """Let this process hold many connections: the usual 1,024 is what one stranger can use up."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def serve(settings: Settings) -> None:
     """Answer requests until SIGTERM or SIGINT; requests in flight are finished first."""
     configure_logging(settings.log_format, "api")
     configure_tracing(os.environ, "api")
+    hold_many()
     uvicorn.run(
         create(settings),
         host=settings.api.host,
