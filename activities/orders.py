@@ -98,6 +98,10 @@ class Desk:
         """Return the exchange as an order of this side speaks to it."""
         return self.exits if side is Side.SELL else self.exchange
 
+    def exchange_to_ask(self, order: Order) -> Exchange:
+        """Return the exchange as it is asked about an order; money hangs on one in doubt."""
+        return self.exits if order.is_in_doubt else self.exchange_for(order.side)
+
 
 @dataclass(frozen=True)
 class OrderActivities:
@@ -301,7 +305,7 @@ class OrderActivities:
 
     async def _active(self, order: Order) -> ActiveOrder | None:
         """Return the order if it may still match; missing in one place alone is no evidence."""
-        exchange = self.desks[order.account_id].exchange_for(order.side)
+        exchange = self.desks[order.account_id].exchange_to_ask(order)
         active = await exchange.active_order(order.order_hash)
         if active is not None or not order.may_rest:
             return active
@@ -310,7 +314,7 @@ class OrderActivities:
 
     async def _record_fills(self, order: Order) -> None:
         """Record every fill the exchange lists for this order."""
-        exchange = self.desks[order.account_id].exchange_for(order.side)
+        exchange = self.desks[order.account_id].exchange_to_ask(order)
         after = order.created_at - CLOCK_MARGIN
         for fill in await exchange.fills(condition_id=order.condition_id, after=after):
             if fill.order_hash == order.order_hash:

@@ -75,8 +75,9 @@ async def test_a5_who_waited_too_long_is_taken_out_of_the_line(
     writes = line(database_url, gate)
     taken = asyncio.create_task(writes.do(0))
     await gate.entered.wait()
-    with pytest.raises(UnavailableError):
-        await writes.do(1)
+    async with asyncio.timeout(20):
+        with pytest.raises(UnavailableError):
+            await writes.do(1)
     gate.open.set()
     assert await taken == 0  # its write had begun: it has its outcome, however late
     assert await writes.do(2) == 20
