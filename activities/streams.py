@@ -10,7 +10,7 @@ from temporalio import activity
 from activities.trades import Recorder
 from domain.errors import HoldfastError, InvariantError, UnavailableError
 from domain.fill import SeenBy
-from domain.order import TERMINAL, Order, Sighting
+from domain.order import TERMINAL, Order, OrderState, Sighting
 from domain.ports import (
     Clock,
     Connected,
@@ -145,7 +145,7 @@ class StreamActivities:
         except InvariantError as error:
             log.critical("order.invariant_broken", exc_info=error)
             return
-        if after != before:
+        if after != before and not _is_read_anyway(before, after):
             await self.workflows.order_changed(after.workflow_id, after.order_hash)
 
     async def revive(self, account_id: str) -> None:
@@ -177,6 +177,15 @@ class StreamActivities:
         if tokens:
             prices = await self.feeds[account_id].exchange.midpoints(tokens)
             await self.fills.mark(account_id, prices, self.clock())
+
+
+def _is_read_anyway(before: Order, after: Order) -> bool:
+    """Tell whether an order's workflow learns by itself what changed: that it stands.
+
+    While in doubt it is being sent, and is read again with the answer to its send.
+    """
+    is_same = after.matched_size == before.matched_size
+    return before.is_in_doubt and after.state is OrderState.LIVE and is_same
 
 
 async def _every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:

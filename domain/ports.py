@@ -258,7 +258,8 @@ class Recorded:
 
     Attributes:
         is_new: this call was the first to record it or its new status.
-        workflow_id: whom to tell that an order of theirs has filled; None where none has.
+        workflow_id: whom to tell that an order of theirs has filled; None where none has, and
+            where the order is being sent: whoever sends it reads it again.
     """
 
     is_new: bool

@@ -94,8 +94,12 @@ class Sending:
 
     async def _find(self, order: Order) -> Order:
         """Look for an order in doubt; return it in doubt still where it may be sent again."""
-        for pause in LOOK_AFTER_SECONDS:
-            await self._pause(pause)
+        # A send that was cut off has been on its way for long: it is looked for at once.
+        sent_at = order.last_sent_at or workflow.now()
+        first, *later = LOOK_AFTER_SECONDS
+        for pause in (first - (workflow.now() - sent_at).total_seconds(), *later):
+            if pause > 0:
+                await self._pause(pause)
             order = await self._steps.look(order)
             if not order.is_in_doubt:
                 return order

@@ -7,7 +7,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from domain.answer import Answer, Submission
-from domain.order import Order, OrderEvent
+from domain.order import Order, OrderEvent, OrderState
 from domain.signal import OrderRequest
 from domain.sizing import Denied
 from workflows import options, order_story
@@ -35,6 +35,7 @@ class OrderSteps:
     def __init__(self, show: Callable[[], None]) -> None:
         self._show = show
         self.order: Order | None = None
+        self._indexed: OrderState | None = None
 
     async def prepare(self, request: OrderRequest) -> Preparation:
         """Run the first step; a fault that no retry can mend is an answer too: nothing is sent."""
@@ -49,7 +50,8 @@ class OrderSteps:
             workflow.logger.error("order.not_prepared", exc_info=error)
             return Preparation(denied=Denied(rule=FAULT, words=str(error.cause or error)))
         if prepared.order is not None:
-            self._known(prepared.order)
+            self.order = prepared.order
+            self._show()
         return prepared
 
     async def submit(self, order: Order) -> Submission:
@@ -125,9 +127,10 @@ class OrderSteps:
 
     def _known(self, order: Order) -> Order:
         """Keep the order as it is recorded now, and show it to operators."""
-        is_news = self.order is None or self.order.state is not order.state
         self.order = order
-        if is_news:
+        # An order is new for as long as a request takes: that is not worth an entry in the index.
+        if self._indexed is not order.state:
+            self._indexed = order.state
             # The SDK leaves a type parameter of this function open.
             workflow.upsert_search_attributes(  # pyright: ignore[reportUnknownMemberType]
                 [options.ORDER_STATE.value_set(order.state.value)]

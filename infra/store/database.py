@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection as Session
 from psycopg import OperationalError as SessionError
@@ -60,6 +61,7 @@ CONFLICT_ATTEMPTS: Final = 5
 T = TypeVar("T")
 P = ParamSpec("P")
 
+_made: Final[WeakKeyDictionary[AsyncEngine, AsyncEngine]] = WeakKeyDictionary()
 _is_urgent: ContextVar[bool] = ContextVar("is_urgent", default=False)
 
 
@@ -212,9 +214,16 @@ async def statement(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
     Raises:
         ConflictError, UnavailableError, InvariantError: as `transaction` does.
     """
-    alone = engine.execution_options(isolation_level="AUTOCOMMIT")
-    async with _granted(engine), alone.connect() as open_one:
+    async with _granted(engine), _committing(engine).connect() as open_one:
         yield open_one
+
+
+def _committing(engine: AsyncEngine) -> AsyncEngine:
+    """Return the same pool, each statement a transaction; to make it takes as long as to use it."""
+    made = _made.get(engine)
+    if made is None:
+        made = _made[engine] = engine.execution_options(isolation_level="AUTOCOMMIT")
+    return made
 
 
 @asynccontextmanager

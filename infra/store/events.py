@@ -1,11 +1,12 @@
 """The audit trail and the outbox: written in the transaction they speak of, never after it."""
 
+import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
-from sqlalchemy import insert
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from domain.fill import Fill
@@ -13,7 +14,6 @@ from domain.ids import position_id
 from domain.order import Order
 from infra.store.database import transaction
 from infra.store.rows import as_json, columns_of, storable_text
-from infra.store.tables import Events, Outbox
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,34 @@ class Event:
     trace_id: str | None = None
     who: str | None = None
     detail: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+_TEXTS: Final = tuple(field.name for field in fields(Event) if field.name != "detail")
+_COLUMNS: Final = f"({', '.join(_TEXTS)}, detail)"
+_VALUES: Final = ", ".join(
+    (*(f"CAST(:event_{name} AS text)" for name in _TEXTS), "CAST(:event_detail AS jsonb)")
+)
+_NOTICE: Final = """
+    INSERT INTO holdfast.outbox (kind, payload)
+    SELECT CAST(:notice_kind AS text), CAST(:notice_payload AS jsonb)
+"""
+
+
+def telling(written: str) -> str:
+    """Return the insert of an event for each row of the CTE `written`, from `told`."""
+    return f"INSERT INTO holdfast.events {_COLUMNS} SELECT {_VALUES} FROM {written}"  # noqa: S608
+
+
+def announcing(written: str) -> str:
+    """Return the insert of a notice for each row of the CTE `written`, from `announced`."""
+    return f"{_NOTICE} FROM {written}"
+
+
+_WRITE: Final = text(f"INSERT INTO holdfast.events {_COLUMNS} VALUES ({_VALUES})")  # noqa: S608
+_ANNOUNCE: Final = text(_NOTICE)
+_WRITE_AND_ANNOUNCE: Final = text(
+    f"WITH told AS (INSERT INTO holdfast.events {_COLUMNS} VALUES ({_VALUES})) {_NOTICE}"  # noqa: S608
+)
 
 
 def order_event(order: Order, kind: str, detail: Mapping[str, object]) -> Event:
@@ -70,17 +98,34 @@ def fill_event(fill: Fill, order: Order | None, kind: str, detail: Mapping[str, 
     )
 
 
+def told(event: Event) -> dict[str, Any]:
+    """Return the parameters of `telling`."""
+    columns = columns_of(event)
+    detail = json.dumps(as_json(columns.pop("detail")))
+    return {f"event_{name}": value for name, value in columns.items()} | {"event_detail": detail}
+
+
+def announced(kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of `announcing`."""
+    return {"notice_kind": kind, "notice_payload": json.dumps(as_json(payload))}
+
+
 async def write(connection: AsyncConnection, *events: Event) -> None:
     """Append `events` to the audit trail."""
-    rows = [columns_of(event, detail=as_json(event.detail)) for event in events]
-    if rows:
-        await connection.execute(insert(Events), rows)
+    for event in events:
+        await connection.execute(_WRITE, told(event))
 
 
 async def announce(connection: AsyncConnection, kind: str, payload: Mapping[str, Any]) -> None:
     """Put a notice in the outbox; it is sent after this transaction is committed."""
-    row = {"kind": kind, "payload": as_json(payload)}
-    await connection.execute(insert(Outbox).values(row))
+    await connection.execute(_ANNOUNCE, announced(kind, payload))
+
+
+async def write_and_announce(
+    connection: AsyncConnection, event: Event, payload: Mapping[str, Any]
+) -> None:
+    """Append an event and put its notice in the outbox, on one way to the server."""
+    await connection.execute(_WRITE_AND_ANNOUNCE, told(event) | announced(event.kind, payload))
 
 
 async def write_broken(engine: AsyncEngine, event: Event, words: str) -> None:

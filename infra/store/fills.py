@@ -6,13 +6,12 @@ account only: none of ours can wait for each other in a ring. Against strangers 
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import col
 
@@ -26,15 +25,20 @@ from infra.points import Point
 from infra.store import tables
 from infra.store.charges import as_charged, doubts, prove
 from infra.store.database import rerun, retried, transaction
-from infra.store.events import announce, fill_event, write
+from infra.store.events import fill_event, write_and_announce
 from infra.store.holdings import fills_of, locked_holding, store_holding
 from infra.store.order_rows import by_hash, locked_order, store_order
-from infra.store.rows import changes, columns_of, read
+from infra.store.rows import changes, columns_of, inserting, read
 from infra.telemetry import work_of
 from infra.tracing import Origin, point
 
 log = logging.getLogger(__name__)
 
+_NAMES: Final = (*(field.name for field in fields(Fill)), "seen_by", "recorded_at")
+_INSERT: Final = text(inserting("fills", _NAMES))
+_KNOWN: Final = text(
+    "SELECT * FROM holdfast.fills WHERE trade_id = :trade_id AND order_hash = :order_hash"
+)
 SAME_AT_EVERY_STATUS: Final = ("side", "price", "size", "fee", "fee_asset", "token_id")
 
 
@@ -70,7 +74,6 @@ class Fills:
             fill = await as_charged(connection, fill)
             before = await locked_holding(connection, fill)
             known = await _known(connection, fill)
-            workflow_id = ours.workflow_id if ours is not None else None
             if known is not None and not is_news(known.status, fill.status):
                 return Recorded(is_new=False, workflow_id=None), ours
             if known is None:
@@ -79,15 +82,15 @@ class Fills:
                 fill = _advanced(known, fill)
                 await _set_status(connection, fill)
             await self.failpoint("fill.mid_tx")
+            told: str | None = None
             if known is None and ours is not None:
-                ours = await _advance_order(connection, fill)
+                ours, told = await _advance_order(connection, fill)
             after = await _held_after(connection, before, known, fill)
             if after != before:
                 await store_holding(connection, before, after, now)
             await _tell(connection, _Step(fill, known, ours, before.position, after.position))
             _warn_of_short(before.position, after.position)
             # A trade's later statuses change nothing that the order's workflow waits for.
-            told = workflow_id if known is None else None
             return Recorded(is_new=True, workflow_id=told), ours
 
     async def unsettled(self, account_id: str) -> list[UnsettledTrade]:
@@ -211,14 +214,14 @@ def _warn_of_short(before: Position, after: Position) -> None:
 
 async def _known(connection: AsyncConnection, fill: Fill) -> Fill | None:
     """Return the fill as it is recorded; the position's lock keeps it so."""
-    found = select(tables.Fills).where(_is_fill(fill))
-    row = (await connection.execute(found)).mappings().one_or_none()
+    about = {"trade_id": fill.trade_id, "order_hash": fill.order_hash}
+    row = (await connection.execute(_KNOWN, about)).mappings().one_or_none()
     return read(Fill, row) if row is not None else None
 
 
 async def _insert(connection: AsyncConnection, fill: Fill, seen_by: SeenBy, now: datetime) -> None:
     row = columns_of(fill, seen_by=seen_by, recorded_at=now)
-    await connection.execute(insert(tables.Fills).values(row))
+    await connection.execute(_INSERT, row)
 
 
 def _advanced(known: Fill, told: Fill) -> Fill:
@@ -239,17 +242,17 @@ async def _set_status(connection: AsyncConnection, fill: Fill) -> None:
     await connection.execute(update(tables.Fills).where(_is_fill(fill)).values(values))
 
 
-async def _advance_order(connection: AsyncConnection, fill: Fill) -> Order:
-    """Return our order after all its fills, failed ones included: a match is never taken back."""
-    before = await locked_order(connection, fill.order_hash)
-    sizes = select(func.sum(col(tables.Fills.size))).where(
-        col(tables.Fills.order_hash) == fill.order_hash
-    )
-    filled = (await connection.execute(sizes)).scalar_one()
+async def _advance_order(connection: AsyncConnection, fill: Fill) -> tuple[Order, str | None]:
+    """Return our order after all its fills, and whom to tell of it.
+
+    Failed fills count, too: a match is never taken back. An order in doubt is being sent, and is
+    read again with the answer: a word would only have Temporal refuse that step and run it anew.
+    """
+    before, filled = await locked_order(connection, fill.order_hash)
     after = before.with_fills(filled)
     if after != before:
         await store_order(connection, before, after, {"fill": fill.trade_id})
-    return after
+    return after, None if before.is_in_doubt else after.workflow_id
 
 
 async def _held_after(
@@ -274,8 +277,8 @@ async def _tell(connection: AsyncConnection, step: _Step) -> None:
         "before": {name: earlier[name] for name in moved},
         "after": moved,
     }
-    await write(connection, fill_event(step.fill, step.order, step.kind, detail))
-    await announce(connection, step.kind, columns_of(step.fill))
+    event = fill_event(step.fill, step.order, step.kind, detail)
+    await write_and_announce(connection, event, columns_of(step.fill))
 
 
 def _tell_of(fill: Fill, order: Order | None, seen_by: SeenBy, began_at: datetime) -> None:

@@ -1,20 +1,18 @@
 """Rows of orders: read, and written in one statement with the event that tells of the change."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields
+from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import TextClause, select, text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import col
 
 from domain.errors import InvariantError
 from domain.ids import ID_LENGTH
 from domain.order import TERMINAL, Order
-from infra.store.events import Event, order_event
-from infra.store.rows import as_json, changes, columns_of, read
-from infra.store.tables import Orders
+from infra.store.events import announced, announcing, order_event, telling, told
+from infra.store.rows import changes, columns_of, read
 
 KEY: Final = "order_hash"
 # domain.ids.position_id of a row of orders, as the database counts it.
@@ -26,18 +24,6 @@ POSITION_ID: Final = "left(encode(sha256({}), 'hex'), {})".format(
     ID_LENGTH,
 )
 _NAMES: Final = tuple(field.name for field in fields(Order))
-_EVENT: Final = tuple(field.name for field in fields(Event) if field.name != "detail")
-
-
-def _telling(written: str) -> str:
-    """Return the insert of an event for each row of the CTE `written`, from parameters."""
-    values = ", ".join(f"CAST(:event_{name} AS text)" for name in _EVENT)
-    return f"""
-        INSERT INTO holdfast.events ({", ".join(_EVENT)}, detail)
-        SELECT {values}, CAST(:event_detail AS jsonb) FROM {written}
-    """  # noqa: S608  # only our own names are put in
-
-
 _INSERT: Final = text(
     f"""
     WITH written AS (
@@ -45,7 +31,7 @@ _INSERT: Final = text(
         VALUES ({", ".join(f":{name}" for name in _NAMES)}, :signed_order)
         ON CONFLICT (intent_id) DO NOTHING
         RETURNING order_hash
-    ), told AS ({_telling("written")})
+    ), told AS ({telling("written")})
     SELECT count(*) FROM written
     """  # noqa: S608
 )
@@ -57,14 +43,20 @@ _UPDATE: Final = f"""
         WHERE order_hash = :order_hash
             AND (CAST(:version AS text) IS NULL OR CAST(xmin AS text) = CAST(:version AS text))
         RETURNING order_hash
-    ), told AS ({_telling("written")})
+    ), told AS ({telling("written")})
 """  # noqa: S608
-_ANNOUNCED: Final = """, announced AS (
-        INSERT INTO holdfast.outbox (kind, payload)
-        SELECT CAST(:event_kind AS text), CAST(:payload AS jsonb) FROM written
-    )
-"""
+_ANNOUNCED: Final = f", announced AS ({announcing('written')})"
 _COUNT: Final = "SELECT count(*) FROM written"
+_BY_HASH: Final = text("SELECT * FROM holdfast.orders WHERE order_hash = :order_hash")
+_BY_INTENT: Final = text("SELECT * FROM holdfast.orders WHERE intent_id = :intent")
+_LOCK: Final = text(
+    """
+    SELECT mine.*, (
+        SELECT sum(size) FROM holdfast.fills WHERE order_hash = mine.order_hash
+    ) AS recorded
+    FROM holdfast.orders AS mine WHERE order_hash = :order_hash FOR UPDATE
+    """
+)
 _CHANGE: Final = text(_UPDATE + _COUNT)
 _END: Final = text(_UPDATE + _ANNOUNCED + _COUNT)
 
@@ -73,19 +65,19 @@ async def insert_order(connection: AsyncConnection, order: Order, signed: bytes)
     """Insert an order and its event; False where its intent has one already."""
     event = order_event(order, "order.prepared", {"after": columns_of(order)})
     row = columns_of(order) | {"signed_order": signed}
-    return await _written(connection, _INSERT, row | _told(event))
+    return await _written(connection, _INSERT, row | told(event))
 
 
-async def locked_order(connection: AsyncConnection, order_hash: str) -> Order:
-    """Return an order, locked until the transaction ends.
+async def locked_order(connection: AsyncConnection, order_hash: str) -> tuple[Order, Decimal]:
+    """Return an order, locked until the transaction ends, and how much of it is in fills.
 
     Raises:
         InvariantError: no such order.
     """
-    order = await by_hash(connection, order_hash, is_locking=True)
-    if order is None:
+    row = (await connection.execute(_LOCK, {KEY: order_hash})).mappings().one_or_none()
+    if row is None:
         raise InvariantError(f"there is no order {order_hash}")
-    return order
+    return read(Order, row), row["recorded"]
 
 
 async def store_order(
@@ -102,36 +94,23 @@ async def store_order(
     """
     is_step = before.state is not after.state
     kind = f"order.{after.state.lower()}" if is_step else "order.changed"
-    told = {**detail, "before": before.state.value, "after": changes(before, after)}
-    row = columns_of(after) | {"version": version} | _told(order_event(after, kind, told))
+    change = {**detail, "before": before.state.value, "after": changes(before, after)}
+    row = columns_of(after) | {"version": version} | told(order_event(after, kind, change))
     if is_step and after.state in TERMINAL:
-        payload = json.dumps(as_json(columns_of(after)))
-        return await _written(connection, _END, row | {"payload": payload})
+        return await _written(connection, _END, row | announced(kind, columns_of(after)))
     return await _written(connection, _CHANGE, row)
 
 
-async def by_hash(
-    connection: AsyncConnection, order_hash: str, *, is_locking: bool = False
-) -> Order | None:
-    """Return an order of ours, locked until the transaction ends if so asked."""
-    found = select(Orders).where(col(Orders.order_hash) == order_hash)
-    rows = await connection.execute(found.with_for_update() if is_locking else found)
-    row = rows.mappings().one_or_none()
+async def by_hash(connection: AsyncConnection, order_hash: str) -> Order | None:
+    """Return an order of ours."""
+    row = (await connection.execute(_BY_HASH, {KEY: order_hash})).mappings().one_or_none()
     return read(Order, row) if row is not None else None
 
 
 async def by_intent(connection: AsyncConnection, intent_id: str) -> Order | None:
     """Return the order of an intent."""
-    found = select(Orders).where(col(Orders.intent_id) == intent_id)
-    row = (await connection.execute(found)).mappings().one_or_none()
+    row = (await connection.execute(_BY_INTENT, {"intent": intent_id})).mappings().one_or_none()
     return read(Order, row) if row is not None else None
-
-
-def _told(event: Event) -> dict[str, Any]:
-    """Return the parameters of `_telling`."""
-    columns = columns_of(event)
-    detail = json.dumps(as_json(columns.pop("detail")))
-    return {f"event_{name}": value for name, value in columns.items()} | {"event_detail": detail}
 
 
 async def _written(

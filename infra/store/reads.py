@@ -17,8 +17,8 @@ from sqlalchemy import (
     Integer,
     Numeric,
     Select,
-    Text,
     cast,
+    false,
     func,
     literal,
     or_,
@@ -36,6 +36,8 @@ from infra.store.tables import Table
 
 MAX_PAGE: Final = 500
 PAGE: Final = 100
+NO_VALUE: Final = "a value that no row can have"
+MOST_DIGITS: Final = 18  # every number of so many fits eight bytes
 
 Row = dict[str, Any]
 Statement = Select[*tuple[Any, ...]]
@@ -121,7 +123,7 @@ RESOURCES: Final[Mapping[str, Resource]] = {
     "events": Resource(
         source=EVENTS,
         newest=(EVENTS.c.seq,),
-        identities=(cast(EVENTS.c.seq, Text),),
+        identities=(EVENTS.c.seq,),
         filters=_by(EVENTS, "kind", "signal_id", "order_hash", "position_id", "trace_id")
         | {"account": EVENTS.c.account_id, "subject": EVENTS.c.subject_id},
         since=EVENTS.c.at,
@@ -200,9 +202,15 @@ class Reads:
         return Page(items=items, next_cursor=cursor_of(ends) if ends else None)
 
     async def one(self, kind: str, identity: str) -> Row | None:
-        """Return the row of `kind` that `identity` names; None where there is none."""
+        """Return the row of `kind` that `identity` names; None where there is none.
+
+        Raises:
+            InvalidInputError: no row of any kind can have that name.
+        """
+        if "\0" in identity:
+            raise InvalidInputError("query", NO_VALUE)
         resource = RESOURCES[kind]
-        named = or_(*(column == identity for column in resource.identities))
+        named = or_(*(_is(column, identity) for column in resource.identities))
         statement = shown(resource).where(named)
         newest = statement.order_by(*(key.desc() for key in resource.newest)).limit(1)
         rows = await self._rows(newest)
@@ -227,7 +235,15 @@ class Reads:
                 result = await connection.execute(statement)
                 return [dict(row) for row in result.mappings()]
         except InvariantError as error:
-            raise InvalidInputError("query", "a value that no row can have") from error
+            raise InvalidInputError("query", NO_VALUE) from error
+
+
+def _is(column: ColumnElement[Any], identity: str) -> ColumnElement[bool]:
+    """Return the condition that a column is what a caller wrote, in the column's own type."""
+    if not isinstance(column.type, Integer):
+        return column == identity
+    is_number = len(identity) <= MOST_DIGITS and identity.isascii() and identity.isdecimal()
+    return column == int(identity) if is_number else false()
 
 
 def shown(resource: Resource) -> Statement:

@@ -1,6 +1,6 @@
 """The whole mapping between a value and its row, by name: field `x` is column `x`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, fields, is_dataclass
 from datetime import date
 from decimal import Decimal
@@ -24,6 +24,13 @@ def columns_of(value: Value, **more: object) -> dict[str, Any]:
     """Return the columns of `value`, and `more` that only the database keeps."""
     columns = {field.name: _stored(getattr(value, field.name)) for field in fields(value)}
     return columns | {name: _stored(given) for name, given in more.items()}
+
+
+def inserting(table: str, names: Iterable[str]) -> str:
+    """Return the insert of one row from parameters of the columns' names."""
+    names = tuple(names)
+    values = ", ".join(f":{name}" for name in names)
+    return f"INSERT INTO holdfast.{table} ({', '.join(names)}) VALUES ({values})"  # noqa: S608
 
 
 def read(kind: type[V], row: Mapping[Any, Any]) -> V:

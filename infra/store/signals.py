@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ARRAY, Text, all_, cast, func, select, text, update
+from sqlalchemy import ARRAY, Text, all_, cast, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import col
 
 from domain.signal import SignalStatus
 from infra.store.arrivals import event_of
-from infra.store.database import rerun, transaction
-from infra.store.events import write
+from infra.store.database import rerun, statement, transaction
+from infra.store.events import telling, told
 from infra.store.rows import read, storable_text
 from infra.store.tables import SCHEMA, UNDERSTOOD, UNPROVEN, WAITING
 from infra.store.tables import Signals as Table
@@ -29,7 +29,18 @@ FORGET: Final = text(
     )
     """  # noqa: S608  # our own words only
 )
-UNDONE: Final = (SignalStatus.RECEIVED.value, SignalStatus.PROCESSING.value)
+# One statement, so that it is one commit and one way to the server and back.
+_SETTLE: Final = text(
+    f"""
+    WITH settled AS (
+        UPDATE {SCHEMA}.signals
+        SET status = :status, reason = :reason, updated_at = clock_timestamp()
+        WHERE id = :id AND status IN ('{SignalStatus.RECEIVED}', '{SignalStatus.PROCESSING}')
+        RETURNING id
+    )
+    {telling("settled")}
+    """  # noqa: S608  # our own words only
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +70,10 @@ class Signals:
     async def settle(self, signal_id: str, status: SignalStatus, reason: str | None) -> None:
         """Write a signal's outcome; an outcome once written stays, told again or not."""
         reason = storable_text(reason) if reason is not None else None
-        changed = (
-            update(Table)
-            .where(col(Table.id) == signal_id, col(Table.status).in_(UNDONE))
-            .values(status=status.value, reason=reason, updated_at=func.clock_timestamp())
-        )
-        async with transaction(self.engine) as connection:
-            if (await connection.execute(changed)).rowcount == 1:
-                await write(connection, event_of(signal_id, status, {"reason": reason}))
+        row = {"id": signal_id, "status": status.value, "reason": reason}
+        event = event_of(signal_id, status, {"reason": reason})
+        async with statement(self.engine) as connection:
+            await connection.execute(_SETTLE, row | told(event))
 
     async def waiting(
         self, now: datetime, older_than_seconds: float, limit: int, held: Iterable[str] = ()

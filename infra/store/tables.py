@@ -155,7 +155,9 @@ class Signals(Table, table=True):
         Index("signals_unproven_idx", "received_at", postgresql_where=text(UNPROVEN)),
         Index("signals_source_body_digest_received_at_idx", "source", "body_digest", "received_at"),
         Index("signals_received_at_idx", "received_at"),
-        Index("signals_waiting_idx", "received_at", postgresql_where=text(WAITING)),
+        Index("signals_status_received_at_idx", "status", "received_at"),
+        Index("signals_account_id_received_at_idx", "account_id", "received_at"),
+        Index("signals_external_id_idx", "external_id"),
     )
 
     id: str = _key()
@@ -184,6 +186,7 @@ class Orders(Table, table=True):
         UniqueConstraint("intent_id"),
         Index("orders_created_at_idx", "created_at"),
         Index("orders_account_id_created_at_idx", "account_id", "created_at"),
+        Index("orders_state_created_at_idx", "state", "created_at"),
         Index("orders_signal_id_idx", "signal_id"),
         Index("orders_token_id_created_at_idx", "token_id", "created_at"),
         Index("orders_condition_id_idx", "condition_id"),
@@ -227,6 +230,7 @@ class Fills(Table, table=True):
         Index("fills_order_hash_idx", "order_hash"),
         Index("fills_account_id_token_id_seq_idx", "account_id", "token_id", "seq"),
         Index("fills_matched_at_idx", "matched_at"),
+        Index("fills_account_id_matched_at_idx", "account_id", "matched_at"),
         Index("fills_recorded_at_idx", "recorded_at"),
         Index("fills_condition_id_idx", "condition_id"),
         Index("fills_unsettled_idx", "account_id", "trade_id", postgresql_where=text(UNSETTLED)),
@@ -346,6 +350,8 @@ class Events(Table, table=True):
         Index("events_order_hash_seq_idx", "order_hash", "seq"),
         Index("events_position_id_seq_idx", "position_id", "seq"),
         Index("events_trace_id_seq_idx", "trace_id", "seq"),
+        Index("events_subject_id_seq_idx", "subject_id", "seq"),
+        Index("events_kind_seq_idx", "kind", "seq"),
     )
 
     seq: int = _sequence()

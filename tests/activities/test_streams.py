@@ -46,10 +46,12 @@ class Channel:
 
     def __init__(self, *items: StreamItem) -> None:
         self._items = items
+        self.is_heard = asyncio.Event()
 
     async def follow(self) -> AsyncIterator[StreamItem]:
         for item in self._items:
             yield item
+        self.is_heard.set()
         await asyncio.Event().wait()
 
 
@@ -69,8 +71,9 @@ class Eyes:
 
         self.venue = Venue(clock=ServerClock(read=now, now=NOW))
         self.ledger, self.calls = Ledger(), Calls()
+        self.channel = Channel(*items)
         self.activities = StreamActivities(
-            feeds={"main": Feed(exchange=self.venue, stream=Channel(*items))},
+            feeds={"main": Feed(exchange=self.venue, stream=self.channel)},
             orders=self.ledger,
             fills=self.ledger,
             markets=self.ledger,
@@ -145,3 +148,30 @@ async def test_a_trade_that_cannot_be_read_does_not_hide_what_became_of_the_othe
     await recorder.read_unsettled()
 
     assert list(eyes.ledger.recorded) == [(good.trade_id, "0xdead")]
+
+
+@pytest.mark.parametrize(
+    ("state", "matched", "is_told"),
+    [
+        pytest.param(OrderState.SENT, 0, False, id="that it rests, while it is being sent"),
+        pytest.param(OrderState.SENT, 5, True, id="a match, while it is being sent"),
+        pytest.param(OrderState.LIVE, 5, True, id="a match of what rests"),
+        pytest.param(OrderState.LIVE, 0, False, id="nothing new"),
+    ],
+)
+async def test_an_order_is_told_what_it_would_not_read_by_itself(
+    state: OrderState, matched: int, *, is_told: bool
+) -> None:
+    news = Sighting(is_active=True, matched_size=Decimal(matched))
+    eyes = Eyes(OrderSeen(order_hash="0xdead", sighting=news))
+    eyes.ledger.rows["0xdead"] = replace(DEAD, state=state, reason=None)
+    environment = ActivityEnvironment()
+
+    following = asyncio.create_task(environment.run(eyes.activities.follow_account, "main"))
+    await eyes.channel.is_heard.wait()
+    environment.worker_shutdown()
+    with pytest.raises(UnavailableError):
+        await following
+
+    assert eyes.ledger.rows["0xdead"].state is OrderState.LIVE
+    assert bool(eyes.calls.told) == is_told

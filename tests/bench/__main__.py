@@ -8,7 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import httpx
+import psycopg
 from rich.console import Console
+from temporalio.exceptions import TemporalError
 
 from infra.clock import monotonic_seconds, utc_now
 from tests.bench.report import Report, load, machine, show
@@ -16,6 +19,17 @@ from tests.bench.rounds import MEASUREMENTS, QUICK, Lengths, Run, rows, warm
 from tests.bench.stage import ROOT, StageError, folder, staged
 
 RESULTS: Final = ROOT / "build" / "bench"
+# How long one measurement of one round may take, in seconds; several times what it needs.
+LIMITS: Final = {
+    "signing": 30,
+    "answer": 90,
+    "burst": 60,
+    "trade": 90,
+    "sustained": 150,
+    "recovery": 240,
+}
+WHOLE_SECONDS: Final = 540.0  # what would begin later is left out, and said to be
+FAULTS: Final = (StageError, OSError, RuntimeError, TemporalError, psycopg.Error, httpx.HTTPError)
 told = Console(stderr=True, highlight=False)
 
 
@@ -36,9 +50,14 @@ async def measured(lengths: Lengths, names: list[str]) -> Report:
         told.print("starting the stack and what is measured beside it")
         async with staged(root) as stage:
             run = Run(stage=stage, root=root, lengths=lengths, report=report)
+            began = monotonic_seconds()
             await warm(run)
             for run.number in range(lengths.rounds):
                 for name in names:
+                    is_late = monotonic_seconds() - began > WHOLE_SECONDS
+                    if is_late:
+                        report.failures.append(f"{name}, round {run.number + 1}: left out, late")
+                        continue
                     await _one(run, name)
         report.machine["load_after"] = load()
         report.rows = rows(run)
@@ -49,9 +68,11 @@ async def _one(run: Run, name: str) -> None:
     """Make one measurement of one round; one that fails leaves the others be."""
     began = monotonic_seconds()
     try:
-        await MEASUREMENTS[name](run)
-    except (StageError, OSError, RuntimeError) as error:
-        run.report.failures.append(f"{name}, round {run.number + 1}: {error}")
+        async with asyncio.timeout(LIMITS[name]):
+            await MEASUREMENTS[name](run)
+    except FAULTS as error:
+        why = str(error) or type(error).__name__
+        run.report.failures.append(f"{name}, round {run.number + 1}: {why}")
         told.print_exception() if told.is_terminal else traceback.print_exc()
     seconds = monotonic_seconds() - began
     told.print(f"round {run.number + 1}: {name} took {seconds:.0f} s, load {load()}")

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from domain.answer import Answer, Submission
 from domain.errors import UnavailableError
 from domain.fill import FeeAsset, Fill, FillStatus, SeenBy
 from domain.ids import position_id
@@ -48,7 +49,7 @@ async def _known(orders: Orders, order: Order) -> Order:
 
 
 async def test_a_fill_moves_its_order_and_its_position(orders: Orders, fills: Fills) -> None:
-    order = await _prepared(orders, an_order())
+    order = await _prepared(orders, an_order(state=OrderState.LIVE))
     recorded = await fills.record(a_fill(), SeenBy.STREAM, later(1))
     assert recorded == Recorded(is_new=True, workflow_id=order.workflow_id)
     known = await _known(orders, order)
@@ -65,6 +66,22 @@ async def test_a_fill_moves_its_order_and_its_position(orders: Orders, fills: Fi
     assert "fill.recorded" in await kinds(fills.engine)
     notices = await rows(fills.engine, "SELECT kind FROM outbox")
     assert {"kind": "fill.recorded"} in notices
+
+
+async def test_a_fill_of_an_order_that_is_being_sent_is_read_with_the_answer_and_wakes_nobody(
+    orders: Orders, fills: Fills
+) -> None:
+    order = await _prepared(orders, an_order())
+    await orders.begin_send(order.order_hash, later(1))
+
+    recorded = await fills.record(a_fill("t1"), SeenBy.STREAM, later(2))
+    answer = Submission(answer=Answer.MATCHED, matched_size=Decimal(10))
+    answered = await orders.answered(order.order_hash, answer, later(3))
+    next_one = await fills.record(a_fill("t2"), SeenBy.STREAM, later(4))
+
+    assert recorded == Recorded(is_new=True, workflow_id=None)
+    assert (answered.state, answered.filled_size) == (OrderState.PARTIAL, Decimal(4))
+    assert next_one == Recorded(is_new=True, workflow_id=order.workflow_id)
 
 
 async def test_s3_the_same_fill_again_changes_nothing(orders: Orders, fills: Fills) -> None:

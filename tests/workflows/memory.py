@@ -101,6 +101,7 @@ class Venue:
     Attributes:
         answers: what to say to each send, in order; afterwards "live".
         lands: for each send, whether its bytes reach the book; afterwards they do.
+        answer_seconds: how long each answer takes to come.
         at_look: what happens at each look that finds the order active, in order.
         when_absent: what happens at each look that does not find it, in order.
         at_cancel: what happens once a cancel has been answered.
@@ -112,6 +113,7 @@ class Venue:
     clock: ServerClock
     answers: list[Submission] = field(default_factory=list[Submission])
     lands: list[bool] = field(default_factory=list[bool])
+    answer_seconds: float = 0.0
     sends: list[str] = field(default_factory=list[str])
     sent_at: list[datetime] = field(default_factory=list[datetime])
     cancels: list[str] = field(default_factory=list[str])
@@ -156,6 +158,7 @@ class Venue:
             return Submission(answer=Answer.DUPLICATE, words="Duplicated.")
         if lands and answer.answer is not Answer.REJECTED:
             self.rest(order_hash, str(sent["token"]))
+        await asyncio.sleep(self.answer_seconds)
         return answer
 
     def rest(self, order_hash: str, token_id: str) -> None:
@@ -442,6 +445,7 @@ class Calls:
     cancels: list[str] = field(default_factory=list[str])
     gone: set[str] = field(default_factory=set[str])  # workflows that no longer run
     resumed: list[Order] = field(default_factory=list[Order])
+    told: list[str] = field(default_factory=list[str])
     kills: list[Kill] = field(default_factory=list[Kill])
 
     async def kill(self, account_id: str, wish: Kill) -> None:
@@ -458,7 +462,7 @@ class Calls:
         return workflow_id not in self.gone
 
     async def order_changed(self, workflow_id: str, order_hash: str) -> None:
-        await asyncio.sleep(0)
+        self.told.append(order_hash)
 
 
 async def no_failpoint(name: str) -> None:

@@ -53,6 +53,23 @@ async def test_x3_an_accepted_order_whose_answer_is_lost_is_found_and_not_sent_a
     assert len(engine.ledger.rows) == 1
 
 
+async def test_x3_an_order_whose_answer_was_waited_for_in_vain_is_looked_for_at_once(
+    engine: Engine,
+) -> None:
+    engine.venue.answers, engine.venue.answer_seconds = [LOST], 0.3
+    engine.venue.at_look = engine.venue.pieces(40)
+
+    handle = await engine.work(a_wish())
+    ended = await handle.result()
+    history = await handle.fetch_history()
+
+    assert ended.order is not None
+    assert ended.order.state is OrderState.FILLED
+    assert not [
+        event for event in history.events if event.HasField("timer_started_event_attributes")
+    ]
+
+
 async def test_x2_an_order_that_never_landed_is_sent_again_as_the_same_bytes(
     engine: Engine,
 ) -> None:
@@ -237,6 +254,26 @@ async def test_a_market_order_filled_at_once_costs_at_most_25_events(engine: Eng
     assert ended.order is not None
     assert ended.order.state is OrderState.FILLED
     assert len(history.events) <= 25
+    kinds = [event.WhichOneof("attributes") for event in history.events]
+    # Whatever else worked for it would have been started from here, or told from here.
+    assert not [kind for kind in kinds if "child" in str(kind) or "external" in str(kind)]
+
+
+async def test_a_step_that_takes_no_time_is_not_an_entry_in_the_servers_index(
+    engine: Engine,
+) -> None:
+    engine.venue.answers = [Submission(answer=Answer.REJECTED, words="no")]
+
+    handle = await engine.work(a_wish())
+    await handle.result()
+    history = await handle.fetch_history()
+
+    upserts = [
+        event.upsert_workflow_search_attributes_event_attributes.search_attributes
+        for event in history.events
+        if event.HasField("upsert_workflow_search_attributes_event_attributes")
+    ]
+    assert [each.indexed_fields["OrderState"].data for each in upserts] == [b'"REJECTED"']
 
 
 async def test_a_fault_of_our_own_ends_the_signal_as_an_error_and_sends_nothing(
