@@ -37,6 +37,7 @@ from domain.signal import CancelRequest, PositionTask
 log = logging.getLogger(__name__)
 
 TOLD_AT_ONCE = 20
+BEGIN_SECONDS = 2.0  # a kill by hand waits no longer for an exchange that does not answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +97,15 @@ class GuardActivities:
     async def check_limits(self, account_id: str) -> Kill | None:
         """Return the kill that a limit asks for; the day's first look takes what it began with.
 
-        A halt that a limit began and nobody was told of asks for its kill again.
+        A halt that a limit began and nobody was told of asks for its kill again. What fails here
+        fails alone: a kill by hand needs no figure of these.
         """
         limits = self.desks[account_id].limits
-        found = tripped(await self._reading(account_id), limits)
+        try:
+            found = tripped(await self._reading(account_id), limits)
+        except HoldfastError:
+            log.exception("limits.not_checked", extra={"account_id": account_id})
+            return None
         return None if found is None else trip_kill(found.words, limits)
 
     async def _reading(self, account_id: str) -> Reading:
@@ -110,10 +116,11 @@ class GuardActivities:
         now = self.clock()
         reading = await self.days.reading(account_id, now)
         if reading.day is None and reading.state is not AccountState.RECONCILING:
+            exchange = self.desks[account_id].exchange
             try:
-                exchange = self.desks[account_id].exchange
-                await begin_day(self.days, exchange, account_id, "guardian", now)
-            except HoldfastError as error:
+                async with asyncio.timeout(BEGIN_SECONDS):
+                    await begin_day(self.days, exchange, account_id, "guardian", now)
+            except (HoldfastError, TimeoutError) as error:
                 # Entries are denied until somebody can take it; nothing else waits for it.
                 words = {"account_id": account_id, "why": str(error)}
                 log.warning("day.not_begun", extra=words)

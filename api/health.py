@@ -12,6 +12,7 @@ from temporalio.service import RPCError
 
 from api.exchange import exchange_status
 from api.keys import MayRead
+from api.limits import with_limits
 from api.parts import Parts, Shared
 from api.reads import rows
 from domain.breaker import BreakerState
@@ -76,7 +77,7 @@ async def _status(parts: Shared, _: MayRead) -> JSONResponse:
     still_open = {state: n for state, n in orders.items() if state not in set(TERMINAL)}
     return JSONResponse(
         {
-            "accounts": rows(parts, accounts.items),
+            "accounts": rows(parts, await with_limits(parts, accounts.items)),
             "signals": signals,
             "orders": orders,
             "positions": await parts.reads.counts("positions", "status"),

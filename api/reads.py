@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
 from api.keys import MayRead
+from api.limits import with_limits
 from api.parts import Parts, Shared
 from api.problems import not_found
 from api.shown import shown_row
@@ -57,7 +58,8 @@ def _page_of(kind: str) -> Route:
     async def page(parts: Shared, wanted: AskedFor, _: MayRead) -> JSONResponse:
         """Filters: account, status or state, market, token, signal_id and more, by kind."""
         found = await parts.reads.page(kind, wanted)
-        return JSONResponse({"items": rows(parts, found.items), "next_cursor": found.next_cursor})
+        items = rows(parts, await _whole(parts, kind, found.items))
+        return JSONResponse({"items": items, "next_cursor": found.next_cursor})
 
     return page
 
@@ -67,9 +69,15 @@ def _one_of(kind: str) -> Route:
         found = await parts.reads.one(kind, identity)
         if found is None:
             raise not_found(kind.removesuffix("s"))
-        return JSONResponse(shown_row(found, parts.secrets))
+        [whole] = await _whole(parts, kind, [found])
+        return JSONResponse(shown_row(whole, parts.secrets))
 
     return one
+
+
+async def _whole(parts: Parts, kind: str, found: list[Row]) -> list[Row]:
+    """Return rows with what is not a column: how accounts stand against their limits."""
+    return await with_limits(parts, found) if kind == "accounts" else found
 
 
 async def _pnl(parts: Shared, _: MayRead, account: str | None = None) -> JSONResponse:

@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from domain.risk import (
+    CENT,
     DAILY_LOSS,
     FAILURES,
     AccountState,
@@ -66,7 +67,7 @@ class Headroom:
     """One limit, what of it is used, and what is left.
 
     Attributes:
-        of: the market or event that uses most of it.
+        of: the market or event that uses most of it; of the daily loss, share and base.
     """
 
     limit: Decimal
@@ -113,7 +114,8 @@ def headroom(reading: Reading, limits: Limits) -> dict[str, Headroom]:
     today = reading.today
     if today is not None and limits.max_daily_loss_fraction is not None:
         most_usd = limits.max_daily_loss_fraction * today.starting_equity_usd
-        measured.append((DAILY_LOSS, most_usd, today.lost_usd, None))
+        base = f"{limits.max_daily_loss_fraction} of {today.starting_equity_usd.quantize(CENT)}"
+        measured.append((DAILY_LOSS, most_usd, today.lost_usd, base))
     return {
         name: Headroom(
             limit=Decimal(limit),

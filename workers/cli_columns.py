@@ -81,6 +81,12 @@ def _pair(stop_loss: Any, take_profit: Any) -> Text:
     return Text(f"{stop or '-'}/{profit or '-'}" if stop or profit else "")
 
 
+def _left_to_lose(row: Row) -> Text:
+    """Return what an account may still lose today; empty where nobody knows."""
+    limits = cast("Mapping[str, Mapping[str, Any]]", row.get("limits") or {})
+    return _cents(limits.get("max_daily_loss_fraction", {}).get("left"))
+
+
 def _subject(row: Row) -> Text:
     return Text(printable(f"{row.get('subject_kind') or ''} ")).append_text(
         short(row.get("subject_id"))
@@ -155,7 +161,10 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
         of("id", "id"),
         of("state", "state", state),
         of("since", "state_changed_at", moment),
-        of("wallet", "wallet", short),
+        roomy(of("wallet", "wallet", short)),
+        right("began with", "starting_equity_usd", _cents),
+        right("today", "pnl_today_usd", money),
+        Column(title="to lose", show=_left_to_lose, justify="right"),
         elastic("reason", "state_reason"),
     ),
     "calls": (

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final, cast
 
 from infra.clock import utc_now
@@ -104,6 +105,30 @@ def account_states(stack: Stack) -> Iterator[Finding]:
         else:
             remedy = "entries wait; `holdfast events` tells what happened"
             yield yellow(f"account {row['id']}", words, remedy)
+        yield from _limits(row)
+
+
+def _limits(row: Row) -> Iterator[Finding]:
+    """Yield what an account's limits keep it from, and whether anybody meant them."""
+    check = f"limits of {row['id']}"
+    limits = cast("dict[str, Row]", row.get("limits") or {})
+    if row.get("limits_confirmed") is False:
+        remedy = (
+            "read them (`holdfast config show`), then write confirmed = true under"
+            f" [accounts.{row['id']}.limits]: the trading worker does not start before"
+        )
+        yield red(check, "real money is at risk and nobody confirmed them", remedy)
+    elif limits and row.get("starting_equity_usd") is None:
+        remedy = "the guardian takes it within seconds: is the trading worker running?"
+        yield yellow(check, "what today began with is not known: entries are denied", remedy)
+    elif full := [name for name, one in limits.items() if _is_full(one)]:
+        remedy = "entries are denied; `holdfast accounts --json` tells what uses them"
+        yield yellow(check, f"used up: {', '.join(full)}", remedy)
+
+
+def _is_full(limit: Row) -> bool:
+    """Tell whether nothing is left; an account without collateral has nothing to lose."""
+    return Decimal(str(limit["left"])) == 0 and Decimal(str(limit["limit"])) > 0
 
 
 def held_back(stack: Stack) -> Iterator[Finding]:

@@ -130,10 +130,17 @@ class GuardAccount:
             self._wishes.append(Kill(by="guardian", reason=standing.reason or "begun elsewhere"))
 
     async def _check_limits(self) -> None:
-        """Stop the account where a limit says so."""
-        trip = await workflow.execute_local_activity_method(
-            GuardActivities.check_limits, self._account_id, **options.LOCAL, summary="check limits"
-        )
+        """Stop the account where a limit says so; a check that fails stands in nobody's way."""
+        try:
+            trip = await workflow.execute_local_activity_method(
+                GuardActivities.check_limits,
+                self._account_id,
+                **options.LOCAL,
+                summary="check limits",
+            )
+        except STEP_FAILED as error:
+            workflow.logger.error("guardian.limits_not_checked", exc_info=error)
+            return
         if trip is not None and not self._wishes:
             self._wishes.append(trip)
 

@@ -15,6 +15,7 @@ from infra.clock import utc_now
 from infra.store.breakers import Breakers
 from infra.store.calls import Calls
 from infra.store.database import open_database
+from infra.store.days import Days
 from infra.store.fills import Fills
 from infra.store.markets import Markets
 from infra.store.orders import Orders
@@ -66,7 +67,8 @@ PROMISED = {
     " realised_pnl_fifo current_price unrealised_pnl current_sl current_tp sl_order_id tp_order_id"
     " market_slug outcome",
     "markets": "slug condition_id tokens neg_risk tick_size min_size accepting_orders",
-    "accounts": "id state wallet",
+    "accounts": "id state wallet starting_equity_usd starting_equity_at pnl_today_usd limits"
+    " limits_confirmed",
     "events": "seq at kind detail",
 }
 
@@ -272,6 +274,34 @@ async def test_status_counts_what_there_is(traded: Stack) -> None:
     assert set(told["parts"].values()) == {"ok"}
     counts = {"circuit_open_count": 0, "retry_count": 0, "rate_limit_hits": 0}
     assert told["exchange"] == {"circuits": []} | counts
+
+
+async def test_accounts_show_the_days_start_what_it_came_to_and_what_is_left_to_each_limit(
+    traded: Stack, fills: Fills
+) -> None:
+    [unknown] = await items(traded, "/accounts")
+    assert (unknown["starting_equity_usd"], unknown["pnl_today_usd"]) == (None, None)
+    assert "max_daily_loss_fraction" not in unknown["limits"]
+
+    now = utc_now()
+    await Days(fills.engine).begin(ACCOUNT, Decimal("98.05"), "guardian", now)
+    # with $2.40 of shares, and $1.95 of a sale that is not mined yet
+    await fills.mark(ACCOUNT, {YES: Decimal("0.30")}, now)
+    [account] = await items(traded, "/accounts")
+    assert (account["starting_equity_usd"], account["pnl_today_usd"]) == ("102.4", "-0.6")
+    assert (account["unpriced"], account["limits_confirmed"]) == (0, False)
+    assert account["limits"]["max_market_exposure_usd"] == {
+        "limit": "500",
+        "used": "2.4",
+        "left": "497.6",
+        "of": "rain",
+    }
+    lost = {"limit": "10.24", "used": "0.6", "left": "9.64", "of": "0.1 of 102.40"}
+    assert account["limits"]["max_daily_loss_fraction"] == lost
+    one = (await traded.get("/accounts/main")).json()
+    status = (await traded.get("/status")).json()["accounts"][0]
+    assert one["limits"].keys() == status["limits"].keys() == account["limits"].keys()
+    assert len(account["limits"]) == 7
 
 
 async def test_what_is_held_back_and_what_calls_took_is_seen_by_an_operator(stack: Stack) -> None:

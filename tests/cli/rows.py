@@ -119,6 +119,18 @@ def an_account(**given: Any) -> Row:
         "state_reason": None,
         "state_changed_at": "2026-11-20T10:00:00+00:00",
         "wallet": "0x" + "ab" * 20,
+        "starting_equity_usd": "10000",
+        "starting_equity_at": "2026-11-20T00:00:03+00:00",
+        "pnl_today_usd": "-123.45",
+        "limits": {
+            "max_daily_loss_fraction": {
+                "limit": "1000",
+                "used": "123.45",
+                "left": "876.55",
+                "of": "0.1 of 10000.00",
+            }
+        },
+        "limits_confirmed": True,
     } | given
 
 

@@ -151,6 +151,40 @@ def test_an_account_that_may_not_enter_is_told_with_the_reason(
     assert "daily loss" in found["detail"]
 
 
+def of_limits(holdfast: Command) -> dict[str, Any] | None:
+    told = [one for one in findings(holdfast) if one["check"] == "limits of main"]
+    return told[0] if told else None
+
+
+def test_o7_limits_for_real_money_that_nobody_confirmed_are_a_fault(
+    holdfast: Command, well: SmallApi
+) -> None:
+    assert of_limits(holdfast) is None
+    well.rows["accounts"] = [an_account(limits_confirmed=False)]
+    found = of_limits(holdfast)
+    assert found is not None
+    assert found["level"] == "red"
+    assert "write confirmed = true under [accounts.main.limits]" in found["remedy"]
+
+
+def test_l2_a_day_nobody_has_begun_is_told_and_is_not_a_day_without_loss(
+    holdfast: Command, well: SmallApi
+) -> None:
+    well.rows["accounts"] = [an_account(starting_equity_usd=None)]
+    found = of_limits(holdfast)
+    assert found is not None
+    assert found["level"] == "yellow"
+    assert "not known: entries are denied" in found["detail"]
+
+
+def test_a_limit_with_nothing_left_is_told_by_name(holdfast: Command, well: SmallApi) -> None:
+    full = {"max_open_orders": {"limit": "50", "used": "50", "left": "0", "of": None}}
+    well.rows["accounts"] = [an_account(limits=full)]
+    found = of_limits(holdfast)
+    assert found is not None
+    assert found["detail"] == "used up: max_open_orders"
+
+
 def a_circuit(group: str) -> dict[str, Any]:
     return {
         "scope": "main",

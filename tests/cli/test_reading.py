@@ -260,3 +260,12 @@ def test_a_refusal_of_the_api_is_told_in_its_own_words(holdfast: Command, api: S
     said = holdfast("orders")
     assert said.code == 2
     assert "there is no such thing" in said.err
+
+
+def test_an_account_shows_what_its_day_began_with_how_it_goes_and_what_is_left_to_lose(
+    holdfast: Command, api: SmallApi
+) -> None:
+    fill(api)
+    said = holdfast("accounts").out
+    for shown in ("10000", "-123.45", "876.55"):
+        assert shown in said

@@ -136,10 +136,11 @@ async def failed(orders: Orders, *ends: OrderEvent) -> None:
         await orders.learn(draft.order_hash, end, None, began)
 
 
-async def test_an_order_that_was_taken_ends_a_row_of_failures(orders: Orders) -> None:
+async def test_an_order_that_was_taken_ends_a_row_of_failures(orders: Orders, days: Days) -> None:
     limits = replace(WIDE, max_consecutive_failures=3)
     await failed(orders, OrderEvent.REJECT, OrderEvent.REJECT, OrderEvent.ACCEPT, OrderEvent.REJECT)
     assert isinstance(await orders.admit(an_order("next"), b"", limits), Order)
+    assert (await days.reading(ACCOUNT, NOW)).failures_in_row == 1
 
 
 async def test_failures_before_the_account_was_resumed_have_had_their_say(
@@ -244,6 +245,18 @@ async def test_max_daily_loss_counts_what_is_realised_what_is_not_and_fees(
     reading = await days.reading(ACCOUNT, later(5))
     assert reading.today is not None
     assert reading.today.pnl_usd == -10
+
+
+async def test_max_daily_loss_counts_what_was_lost_on_a_position_that_is_closed(
+    fills: Fills, days: Days
+) -> None:
+    await bought(fills)
+    await days.begin(ACCOUNT, Decimal(1000), "guardian", NOW)
+    sale = an_order("sale", side=Side.SELL, price=Decimal("0.45"), size=Decimal(100))
+    await fills.record(a_fill("t1", sale, size=Decimal(100)), SeenBy.STREAM, later(1))
+    reading = await days.reading(ACCOUNT, later(2))
+    assert reading.today is not None
+    assert reading.today.pnl_usd == -5
 
 
 async def test_a_fee_taken_in_shares_is_a_loss_and_the_day_after_begins_anew(

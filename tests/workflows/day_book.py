@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+from domain.errors import InvariantError
 from domain.halt import Standing
 from domain.headroom import Reading
 from domain.risk import AccountState, Day, day_of
@@ -50,6 +51,7 @@ class DayBook:
 
     standing_now: Standing = RUNNING
     day: Day | None = None
+    is_unreadable: bool = False
     pnl_usd: Decimal = Decimal(0)
 
     async def begin(
@@ -59,6 +61,8 @@ class DayBook:
         return self.day
 
     async def reading(self, account_id: str, now: datetime) -> Reading:
+        if self.is_unreadable:
+            raise InvariantError("no figure can be read")
         standing = self.standing_now
         return replace(
             CALM_READING,

@@ -166,6 +166,13 @@ async def test_a_kill_begun_without_the_guardian_is_finished_by_it(engine: Engin
     assert engine.venue.active == {}
 
 
+async def test_l1_a_kill_needs_no_profit_no_loss_and_no_price(engine: Engine) -> None:
+    engine.ledger.is_unreadable = True
+    order_hash = await resting(engine)
+    await killed(engine)
+    assert order_hash not in engine.venue.active
+
+
 async def lost(engine: Engine, usd: int) -> None:
     """Have the account begun its day with $10,000 and lost so much since."""
     ledger = engine.ledger
