@@ -12,7 +12,7 @@ from decimal import Decimal
 from temporalio import activity
 
 from activities.limits import begin_day, tell_guardian
-from activities.trades import prove_fee_asset
+from activities.trades import prove_fee_asset, tell_position
 from domain.answer import Answer, Submission
 from domain.errors import HoldfastError, InvalidInputError, RejectedError, UnavailableError
 from domain.fill import SeenBy
@@ -213,6 +213,8 @@ class OrderActivities:
             workflow_id=request.workflow_id,
             trace_id=request.trace_id,
             expires_at=expires_at,
+            stop_loss=request.stop_loss,
+            take_profit=request.take_profit,
             created_at=now,
         )
         return await self._judged(draft, signed.payload, desk)
@@ -318,7 +320,8 @@ class OrderActivities:
         after = order.created_at - CLOCK_MARGIN
         for fill in await exchange.fills(condition_id=order.condition_id, after=after):
             if fill.order_hash == order.order_hash:
-                await self.fills.record(fill, SeenBy.POLL, self.clock())
+                recorded = await self.fills.record(fill, SeenBy.POLL, self.clock())
+                await tell_position(recorded, fill, self.workflows)
 
 
 @contextlib.asynccontextmanager

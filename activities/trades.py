@@ -5,9 +5,10 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from domain.errors import HoldfastError
+from domain.errors import HoldfastError, UnavailableError
 from domain.fill import FeeDoubt, Fill, SeenBy
-from domain.ports import Clock, Exchange, FillStore, Workflows
+from domain.ports import Clock, Exchange, FillStore, Recorded, Workflows
+from domain.protection import Repair
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,24 @@ async def prove_fee_asset(exchange: Exchange, fills: FillStore, doubt: FeeDoubt)
         log.info("fee_asset.proved", extra=about)
 
 
+async def tell_of(recorded: Recorded, fill: Fill, workflows: Workflows) -> None:
+    """Tell whom a recorded fill concerns; who is not reached is found by the guardian."""
+    if recorded.workflow_id is not None:
+        await workflows.order_changed(recorded.workflow_id, fill.order_hash)
+    await tell_position(recorded, fill, workflows)
+
+
+async def tell_position(recorded: Recorded, fill: Fill, workflows: Workflows) -> None:
+    """Have the workflow of a position look whose fill was recorded, where that matters to it."""
+    if recorded.position is None:
+        return
+    hint = Repair(why=(f"trade {fill.trade_id} is {fill.status}",), by="recorder")
+    try:
+        await workflows.repair(recorded.position, hint)
+    except UnavailableError as error:
+        log.warning("position.not_told", extra={"trade": fill.trade_id, "why": str(error)})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recorder:
     """Writes trades of one account and, once they are committed, tells whom they concern."""
@@ -44,8 +63,7 @@ class Recorder:
     async def record(self, fill: Fill, seen_by: SeenBy) -> None:
         """Record a fill; told again, it changes nothing."""
         recorded = await self.fills.record(fill, seen_by, self.clock())
-        if recorded.workflow_id is not None:
-            await self.workflows.order_changed(recorded.workflow_id, fill.order_hash)
+        await tell_of(recorded, fill, self.workflows)
 
     async def catch_up(self) -> None:
         """Record every trade since the cursor, with overlap, then move the cursor."""

@@ -163,6 +163,7 @@ class Order:
         was_duplicate: the exchange has said that it saw these bytes before.
         absent_since: first look, since it was last seen, that did not find it.
         reason: the exchange's or our words for its end.
+        stop_loss, take_profit: what an entry wishes for its position, once it fills.
     """
 
     order_hash: str
@@ -189,6 +190,8 @@ class Order:
     was_duplicate: bool = False
     absent_since: datetime | None = None
     reason: str | None = None
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
     created_at: datetime
 
     @property

@@ -11,10 +11,12 @@ from typing import Protocol
 
 from domain.answer import Submission
 from domain.fill import FeeAsset, FeeDoubt, Fill, FillStatus, SeenBy
+from domain.guarded import Guarded
 from domain.halt import Kill, Standing
 from domain.headroom import Reading
 from domain.market import Book, Listing, Market
 from domain.order import Order, OrderEvent, Sighting
+from domain.protection import Crossing, Exit, Firing, Protect, Protection, Repair
 from domain.risk import AccountState, Day, Limits
 from domain.signal import CancelRequest, OrderRequest, PositionTask, SignalStatus
 from domain.sizing import Denied, Funds, Terms
@@ -260,10 +262,12 @@ class Recorded:
         is_new: this call was the first to record it or its new status.
         workflow_id: whom to tell that an order of theirs has filled; None where none has, and
             where the order is being sent: whoever sends it reads it again.
+        position: whose workflow has something to protect, or to look at again; None: nobody's.
     """
 
     is_new: bool
     workflow_id: str | None
+    position: PositionTask | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,6 +312,53 @@ class FillStore(Protocol):
 
     async def open_tokens(self, account_id: str, *, opened_by: datetime | None = None) -> list[str]:
         """Return the tokens held now; with `opened_by`, those held since then or longer."""
+        ...
+
+
+class ProtectionStore(Protocol):
+    """Plans, and the rows that carry them out; every method is one transaction.
+
+    All but `guarded` raise RejectedError, with words, where nothing is held.
+    """
+
+    async def guarded(self, account_id: str, token_id: str) -> Guarded | None:
+        """Return a position and what protects it; None where nothing was ever held."""
+        ...
+
+    async def plan(self, account_id: str, token_id: str, wish: Protect, now: datetime) -> Guarded:
+        """Write what is wished and arm its stop; the same signal twice is one wish."""
+        ...
+
+    async def arm(self, account_id: str, token_id: str, now: datetime) -> Guarded:
+        """Have the stop's row say what the plan and the size held ask for."""
+        ...
+
+    async def rest(
+        self, account_id: str, token_id: str, size: Decimal, now: datetime
+    ) -> Protection | None:
+        """Claim the next take-profit; None while the last one may live, or none is wished."""
+        ...
+
+    async def rested(self, account_id: str, token_id: str) -> None:
+        """Write that a take-profit is over, once its order is; a living one stays."""
+        ...
+
+    async def fire(
+        self, account_id: str, token_id: str, firing: Firing, now: datetime
+    ) -> Protection:
+        """Claim the exit of a position; claimed twice, it is the first claim."""
+        ...
+
+    async def fire_again(self, account_id: str, token_id: str, now: datetime) -> Protection | None:
+        """Claim the next sale of an exit; None while the last may live, or nothing is left."""
+        ...
+
+    async def block(self, account_id: str, token_id: str, words: str) -> None:
+        """Write that an exit cannot go on now, with an alarm; the same words are told once."""
+        ...
+
+    async def close(self, account_id: str, token_id: str, *, is_dust: bool) -> Guarded | None:
+        """End the exit of what is flat or dust, and its plan once every trade of it is final."""
         ...
 
 
@@ -366,6 +417,30 @@ class Workflows(Protocol):
 
     async def sell(self, task: PositionTask, request: OrderRequest) -> None:
         """Hand a sale to the position's workflow, started if it is not running."""
+        ...
+
+    async def protect(self, task: PositionTask, wish: Protect) -> None:
+        """Have a position's plan changed, and return once it is.
+
+        Raises:
+            RejectedError: refused, with the words that say why.
+        """
+        ...
+
+    async def exit(self, task: PositionTask, wish: Exit) -> None:
+        """Have a position left, and return once that is written down.
+
+        Raises:
+            RejectedError: refused, with the words that say why.
+        """
+        ...
+
+    async def repair(self, task: PositionTask, hint: Repair) -> None:
+        """Have a position's workflow look again, started if it is not running."""
+        ...
+
+    async def price_crossed(self, task: PositionTask, crossing: Crossing) -> None:
+        """Tell a position's workflow of a price beyond its stop, started if it is not running."""
         ...
 
     async def resume(self, order: Order) -> None:

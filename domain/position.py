@@ -91,9 +91,16 @@ class Holding:
             fees_usd=moved.fees_usd + fees,
             realised_pnl_fifo=moved.realised_pnl_fifo + realised_fifo,
             lots_opened=moved.lots_opened + 1,
-            status=PositionStatus.FLAT if moved.size == 0 else PositionStatus.OPEN,
+            status=_standing(self.position.status, moved.size),
         )
         return Holding(position=position, lots=lots)
+
+
+def _standing(before: PositionStatus, size: Decimal) -> PositionStatus:
+    """Return where a position of this size stands; one that is being left is, until it is flat."""
+    if size == 0:
+        return PositionStatus.FLAT
+    return before if before is PositionStatus.EXITING else PositionStatus.OPEN
 
 
 def empty(account_id: str, token_id: str, condition_id: str) -> Holding:
@@ -117,7 +124,8 @@ def rebuilt(start: Holding, fills: Iterable[Fill]) -> Holding:
     for fill in fills:
         if fill.status is not FillStatus.FAILED:
             holding = holding.after(fill)
-    return holding
+    status = _standing(origin.status, holding.position.size)
+    return replace(holding, position=replace(holding.position, status=status))
 
 
 def _at_average(position: Position, shares: Decimal, notional_usd: Decimal) -> Position:

@@ -52,7 +52,9 @@ class Protection:
     Attributes:
         n: rises only once the row before is over by evidence; a repair is a new row, a repeat
             is not.
+        price: of a stop or a take-profit; of an exit, below which it does not sell.
         order_hash: the order at the exchange; None for a stop that is only watched.
+        reason: why an exit was begun, or why it cannot go on.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Protection:
     n: int
     status: ProtectionStatus
     order_hash: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,25 @@ class Exit:
 
     reason: str = "no reason given"
     by: str = "an operator"
+    signal_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Firing:
+    """Why a position is left now, and how far down it may be sold.
+
+    Attributes:
+        floor: below it nothing is sold: an alarm and a pause instead; None sells at any price.
+        is_stop: the stop did it; otherwise somebody asked.
+        best_bid, seen_at: the book as it was when that was decided.
+    """
+
+    reason: str
+    floor: Decimal | None
+    is_stop: bool = False
+    best_bid: Decimal | None = None
+    seen_at: datetime | None = None
+    by: str = "holdfast"
     signal_id: str | None = None
 
 

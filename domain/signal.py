@@ -100,6 +100,7 @@ class OrderRequest:
         reply_to: the workflow that waits for this leg's outcome; None settles the signal itself.
         buys_complement: `outcome` is what the sender sells; its complement is bought instead.
         not_after: an entry not sent by then is dropped: late is worse than never.
+        stop_loss, take_profit: what an entry wishes for its position, once it fills.
         waits_for_settlement: a sale wants shares too that were bought and are not settled yet.
     """
 
@@ -122,6 +123,8 @@ class OrderRequest:
     waits_for_settlement: bool = True
     buys_complement: bool = False
     not_after: datetime | None = None
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +188,8 @@ def resumed(order: Order) -> OrderRequest:
         sizing=Sizing(kind=SizeKind.SIZE, value=order.size),
         price=order.price,
         post_only=order.post_only,
+        stop_loss=order.stop_loss,
+        take_profit=order.take_profit,
     )
 
 
@@ -213,4 +218,6 @@ def order_request(task: SignalTask, workflow_id: str, leg: int = 0) -> OrderRequ
         rests_seconds=wish.rests_seconds,
         buys_complement=wish.sells_by_complement,
         not_after=task.not_after if is_entry(wish) else None,
+        stop_loss=wish.stop_loss if is_entry(wish) else None,
+        take_profit=wish.take_profit if is_entry(wish) else None,
     )

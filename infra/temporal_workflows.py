@@ -7,23 +7,36 @@ from typing import Any
 
 from temporalio.client import (
     Client,
+    WithStartWorkflowOperation,
+    WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
     WorkflowUpdateStage,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import FailureError
 from temporalio.service import RPCError, RPCStatusCode
 
-from domain.errors import UnavailableError
+from domain.errors import RejectedError, UnavailableError
 from domain.halt import Kill, Resume
 from domain.ids import guardian_workflow_id, position_workflow_id
 from domain.order import Order, Side
+from domain.protection import Crossing, Exit, Protect, Repair
 from domain.signal import CancelRequest, OrderRequest, PositionTask, resumed
 
 log = logging.getLogger(__name__)
 
 TASK_TIMEOUT = timedelta(seconds=3)  # the same for every workflow: workflows/options.py says why
 RPC_TIMEOUT = timedelta(seconds=5)
+WISH_TIMEOUT = timedelta(seconds=10)  # a wish reads a book and writes a row before it answers
 TRADING_QUEUE = "trading"
+
+
+def words_of(error: WorkflowUpdateFailedError) -> str:
+    """Return the words with which a workflow refused an update, whatever they are wrapped in."""
+    cause: BaseException = error.cause
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return cause.message if isinstance(cause, FailureError) else str(cause)
 
 
 class TemporalWorkflows:
@@ -50,6 +63,75 @@ class TemporalWorkflows:
             )
         except RPCError as error:
             raise UnavailableError(f"Temporal: {error.message}") from error
+
+    async def protect(self, task: PositionTask, wish: Protect) -> None:
+        """Have a position's plan changed, and return once it is.
+
+        Raises:
+            RejectedError: refused, with the words that say why.
+        """
+        await self._wish(task, "protect", wish, wish.signal_id)
+
+    async def exit(self, task: PositionTask, wish: Exit) -> None:
+        """Have a position left, and return once that is written down.
+
+        Raises:
+            RejectedError: refused, with the words that say why.
+        """
+        await self._wish(task, "exit", wish, wish.signal_id)
+
+    async def repair(self, task: PositionTask, hint: Repair) -> None:
+        """Have a position's workflow look again, started if it is not running."""
+        await self._hint(task, "repair", hint)
+
+    async def price_crossed(self, task: PositionTask, crossing: Crossing) -> None:
+        """Tell a position's workflow of a price beyond its stop, started if it is not running."""
+        await self._hint(task, "price_crossed", crossing)
+
+    async def _hint(self, task: PositionTask, name: str, hint: Repair | Crossing) -> None:
+        """Signal a position's workflow, started if it is not running."""
+        try:
+            await self._client.start_workflow(
+                "HoldPosition",
+                task,
+                id=position_workflow_id(task.account_id, task.token_id),
+                task_queue=TRADING_QUEUE,
+                task_timeout=TASK_TIMEOUT,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                start_signal=name,
+                start_signal_args=[hint],
+                static_summary=f"protects {task.token_id}",
+                rpc_timeout=RPC_TIMEOUT,
+            )
+        except (RPCError, RuntimeError) as error:  # the second: it was never reached so far
+            raise UnavailableError(f"Temporal: {error}") from error
+
+    async def _wish(
+        self, task: PositionTask, name: str, wish: Protect | Exit, wish_id: str | None
+    ) -> None:
+        """Send an update to a position's workflow, started if need be, and wait for its end."""
+        start: WithStartWorkflowOperation[Any, None] = WithStartWorkflowOperation(
+            "HoldPosition",
+            task,
+            id=position_workflow_id(task.account_id, task.token_id),
+            task_queue=TRADING_QUEUE,
+            task_timeout=TASK_TIMEOUT,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=f"protects {task.token_id}",
+        )
+        try:
+            # The SDK leaves a type parameter of this function open.
+            await self._client.execute_update_with_start_workflow(  # pyright: ignore[reportUnknownMemberType]
+                name, wish, start_workflow_operation=start, id=wish_id, rpc_timeout=WISH_TIMEOUT
+            )
+        except WorkflowUpdateFailedError as error:
+            raise RejectedError(words_of(error)) from error
+        except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+            raise UnavailableError(f"no worker took the {name} in time") from error
+        except (RPCError, RuntimeError) as error:
+            raise UnavailableError(f"Temporal: {error}") from error
 
     async def resume(self, order: Order, *, reply_to: str | None = None) -> None:
         """Have somebody work an order again: its position if it sells, else its own workflow.

@@ -35,6 +35,7 @@ from infra.store.days import Days
 from infra.store.fills import Fills
 from infra.store.markets import Markets
 from infra.store.orders import Orders
+from infra.store.protections import Protections
 from infra.store.sealing import Cipher
 from infra.store.signals import Signals
 from infra.temporal_workflows import TemporalWorkflows
@@ -54,6 +55,7 @@ class Parts:
     markets: Markets
     signals: Signals
     days: Days
+    protections: Protections
     rows: Accounts
     workflows: TemporalWorkflows
     failpoint: Failpoints
@@ -104,6 +106,7 @@ def assemble(settings: Settings, client: Client, role: str) -> Parts:
         markets=markets,
         signals=Signals(engine),
         days=Days(engine),
+        protections=Protections(engine),
         rows=rows,
         workflows=TemporalWorkflows(client),
         failpoint=failpoint,

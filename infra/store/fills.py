@@ -28,6 +28,7 @@ from infra.store.database import rerun, retried, transaction
 from infra.store.events import fill_event, write_and_announce
 from infra.store.holdings import fills_of, locked_holding, store_holding
 from infra.store.order_rows import by_hash, locked_order, store_order
+from infra.store.plans import Moved, protect_held
 from infra.store.rows import changes, columns_of, inserting, read
 from infra.telemetry import work_of
 from infra.tracing import Origin, point
@@ -88,10 +89,12 @@ class Fills:
             after = await _held_after(connection, before, known, fill)
             if after != before:
                 await store_holding(connection, before, after, now)
-            await _tell(connection, _Step(fill, known, ours, before.position, after.position))
+            step = _Step(fill, known, ours, before.position, after.position)
+            await _tell(connection, step)
+            position = await protect_held(connection, step.moved, now)
             _warn_of_short(before.position, after.position)
             # A trade's later statuses change nothing that the order's workflow waits for.
-            return Recorded(is_new=True, workflow_id=told), ours
+            return Recorded(is_new=True, workflow_id=told, position=position), ours
 
     async def unsettled(self, account_id: str) -> list[UnsettledTrade]:
         """Return every trade that is still neither confirmed nor failed, oldest first."""
@@ -196,6 +199,17 @@ class _Step:
     order: Order | None
     before: Position
     after: Position
+
+    @property
+    def moved(self) -> Moved:
+        """What it did to the position."""
+        return Moved(
+            fill=self.fill,
+            is_first=self.known is None,
+            order=self.order,
+            before=self.before,
+            after=self.after,
+        )
 
     @property
     def kind(self) -> str:

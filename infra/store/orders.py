@@ -38,6 +38,7 @@ from infra.store.order_rows import (
     insert_order,
     store_order,
 )
+from infra.store.protection_rows import carry_out
 from infra.store.rows import as_json, read
 from infra.store.sealing import Cipher
 from infra.store.stakes import exposure, stakes
@@ -198,8 +199,11 @@ class Orders:
             state = await _locked_account(connection, draft.account_id)
             refusal = await _refusal(connection, draft, state, limits)
             if refusal is None:
-                is_first = await insert_order(connection, draft, signed)
-                return draft if is_first else await _first(connection, draft.intent_id)
+                if not await insert_order(connection, draft, signed):
+                    return await _first(connection, draft.intent_id)
+                if draft.side is Side.SELL:
+                    await carry_out(connection, draft)
+                return draft
             known = await by_intent(connection, draft.intent_id)
             if known is not None:
                 return known

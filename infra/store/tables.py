@@ -217,6 +217,8 @@ class Orders(Table, table=True):
     was_duplicate: bool = _flag()
     absent_since: datetime | None = _at_or_null()
     reason: str | None = _words_or_null()
+    stop_loss: Decimal | None = _money_or_null()
+    take_profit: Decimal | None = _money_or_null()
     created_at: datetime = _at()
     signed_order: bytes | None = _of(LargeBinary(), may_be_null=True)
     updated_at: datetime = _written_at()
@@ -261,6 +263,9 @@ class Positions(Table, table=True):
     Columns:
         sl_order_id: id of the armed row of `protections`; tp_order_id: an order hash.
         opened_at: when it last stopped being flat.
+        planned_at: when the newest wish about its protection was made; an older one changes
+            nothing.
+        unprotected_since: since when something that ought to protect it has been missing.
     """
 
     __table_args__ = (
@@ -298,6 +303,8 @@ class Positions(Table, table=True):
     sl_order_id: str | None = _words_or_null()
     tp_order_id: str | None = _words_or_null()
     opened_at: datetime | None = _at_or_null()
+    planned_at: datetime | None = _at_or_null()
+    unprotected_since: datetime | None = _at_or_null()
     updated_at: datetime = _written_at()
 
 
@@ -329,6 +336,7 @@ class Protections(Table, table=True):
     n: int = _count()
     status: str = _words()
     order_hash: str | None = _words_or_null()
+    reason: str | None = _words_or_null()
     created_at: datetime = _at()
     updated_at: datetime = _written_at()
 

@@ -12,6 +12,7 @@ from infra.store.database import open_database
 from infra.store.fills import Fills
 from infra.store.inbox import Inbox
 from infra.store.orders import Orders
+from infra.store.protections import Protections
 from infra.store.sealing import Cipher
 from infra.store.signals import Signals
 from tests.store.making import ACCOUNT, KEY, NOW, WALLET
@@ -42,6 +43,11 @@ async def orders(accounts: Accounts) -> Orders:
 @pytest.fixture
 async def fills(accounts: Accounts) -> Fills:
     return Fills(accounts.engine, from_environment({}))
+
+
+@pytest.fixture
+async def protections(accounts: Accounts) -> Protections:
+    return Protections(accounts.engine)
 
 
 @pytest.fixture

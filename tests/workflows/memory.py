@@ -38,6 +38,7 @@ from domain.ports import (
     SignedOrder,
     UnsettledTrade,
 )
+from domain.protection import Crossing, Exit, Protect, Repair
 from domain.risk import HALTS, AccountState, Limits
 from domain.signal import (
     CancelRequest,
@@ -447,12 +448,30 @@ class Calls:
     resumed: list[Order] = field(default_factory=list[Order])
     told: list[str] = field(default_factory=list[str])
     kills: list[Kill] = field(default_factory=list[Kill])
+    wishes: list[tuple[PositionTask, Protect | Exit]] = field(
+        default_factory=list[tuple[PositionTask, Protect | Exit]]
+    )
+    hints: list[tuple[PositionTask, Repair | Crossing]] = field(
+        default_factory=list[tuple[PositionTask, Repair | Crossing]]
+    )
 
     async def kill(self, account_id: str, wish: Kill) -> None:
         self.kills.append(wish)
 
     async def sell(self, task: PositionTask, request: OrderRequest) -> None:
         self.sales.append((task, request))
+
+    async def protect(self, task: PositionTask, wish: Protect) -> None:
+        self.wishes.append((task, wish))
+
+    async def exit(self, task: PositionTask, wish: Exit) -> None:
+        self.wishes.append((task, wish))
+
+    async def repair(self, task: PositionTask, hint: Repair) -> None:
+        self.hints.append((task, hint))
+
+    async def price_crossed(self, task: PositionTask, crossing: Crossing) -> None:
+        self.hints.append((task, crossing))
 
     async def resume(self, order: Order) -> None:
         self.resumed.append(order)
