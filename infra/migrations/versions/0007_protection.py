@@ -1,12 +1,12 @@
 """What an entry wishes for its position, and what a position's protection has to remember.
 
-Revision ID: 0005
+Revision ID: 0007
 """
 
 from alembic import op
 
-revision = "0005"
-down_revision: str | None = "0004"
+revision = "0007"
+down_revision: str | None = "0006"
 
 ORDERS = """
 ALTER TABLE holdfast.orders
