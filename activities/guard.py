@@ -230,7 +230,8 @@ class GuardActivities:
         still = why_it_would_trip(reading, self.desks[account_id].limits)
         refusal = why_not_resumed(wish, standing, now, self.cooldowns[account_id], still)
         if refusal is not None:
-            log.warning("account.not_resumed", extra={"account_id": account_id, "why": refusal})
+            told = {"account_id": account_id, "by": wish.by, "why": refusal}
+            log.warning("account.not_resumed", extra=told)
             return refusal
         if still is not None and reading.today is not None:
             await self.days.forgive(account_id, -reading.today.pnl_usd, wish.by, now)

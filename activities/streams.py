@@ -40,10 +40,15 @@ FAULT_PAUSE_SECONDS = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Feed:
-    """One account's eyes: its live channel, and the exchange to ask."""
+    """One account's eyes: its live channel, and the exchange to ask.
+
+    Attributes:
+        beat_seconds: how often the exchange is told that we live; None never tells it.
+    """
 
     exchange: Exchange
     stream: UserStream
+    beat_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,10 @@ class StreamActivities:
                 group.create_task(_every(REVIVE_SECONDS, lambda: self.revive(account_id))),
                 group.create_task(_every(MARK_SECONDS, lambda: self._mark(account_id))),
             ]
+            pulse = self.feeds[account_id].beat_seconds
+            if pulse is not None:
+                beat = self.feeds[account_id].exchange.beat
+                eyes.append(group.create_task(_every(pulse, beat)))
             while not activity.is_worker_shutdown():
                 activity.heartbeat()
                 await asyncio.sleep(HEARTBEAT_SECONDS)

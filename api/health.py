@@ -21,6 +21,7 @@ from domain.order import TERMINAL
 from domain.signal import SignalStatus
 from infra.store.database import transaction
 from infra.store.durability import risks
+from infra.store.guardian_reads import newest_sweeps, unprotected_seconds
 from infra.store.migrate import STEPS
 from infra.store.reads import Asked
 from infra.store.tables import SCHEMA
@@ -84,6 +85,7 @@ async def _status(parts: Shared, _: MayRead) -> JSONResponse:
             "open_orders": sum(still_open.values()),
             "open_orders_by_state": still_open,
             "exchange": await exchange_status(parts),
+            "guardians": rows(parts, await newest_sweeps(parts.database)),
             "waiting_signals": signals.get(SignalStatus.RECEIVED.value, 0),
             "parts": {name: why or "ok" for name, why in (await ills(parts)).items()},
         }
@@ -99,6 +101,8 @@ async def _metrics(parts: Shared) -> PlainTextResponse:
         signals = await parts.reads.counts("signals", "status")
         orders = await parts.reads.counts("orders", "state")
         exchange = await exchange_status(parts)
+        guardians = await newest_sweeps(parts.database)
+        unprotected = await unprotected_seconds(parts.database)
     except UnavailableError:
         lines += _metric("database_up", "gauge", None, {"": 0})
     else:
@@ -106,6 +110,8 @@ async def _metrics(parts: Shared) -> PlainTextResponse:
         lines += _metric("signals", "gauge", "status", signals)
         lines += _metric("orders", "gauge", "state", orders)
         lines += _exchange_metrics(exchange)
+        lines += _guardian_metrics(guardians)
+        lines += _metric("unprotected_seconds_total", "counter", "account", unprotected)
     return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
 
@@ -123,7 +129,26 @@ def _exchange_metrics(exchange: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _metric(name: str, kind: str, label: str | None, values: Mapping[str, int]) -> list[str]:
+def _guardian_metrics(guardians: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what each account's guardian saw last, and how long ago."""
+    told = {str(one["account_id"]): one for one in guardians}
+    gauges = {
+        "guardian_age_seconds": "age_seconds",
+        "guardian_sweep_seconds": "seconds",
+        "positions_guarded": "positions",
+        "positions_unprotected": "unprotected",
+        "guardian_alarms": "alarm_count",
+    }
+    return [
+        line
+        for name, field in gauges.items()
+        for line in _metric(
+            name, "gauge", "account", {account: float(one[field]) for account, one in told.items()}
+        )
+    ]
+
+
+def _metric(name: str, kind: str, label: str | None, values: Mapping[str, float]) -> list[str]:
     """Return one metric as Prometheus reads it."""
     full = f"holdfast_{name}"
     rest = ((f'{{{label}="{one}"}}' if label else "", n) for one, n in sorted(values.items()))

@@ -7,9 +7,11 @@ rules about single positions are in domain/guardian_rules.py.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 from domain.guardian_rules import Held, Listing, case_of, exemption, gaps, is_judged, stop_of
+from domain.halt import Standing
 from domain.order import TERMINAL
 from domain.protection import Crossing, ProtectionStatus
 from domain.risk import HALTS, AccountState
@@ -57,13 +59,48 @@ class Alarm:
     """Something about the account that a person should know.
 
     Attributes:
-        name: which; docs/runbook.md says what to do.
+        name: which; docs/guardian.md says what to do.
         about: what it concerns; with the name, its identity.
     """
 
     name: str
     about: str
     words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """What came of one sweep, as it is kept and shown.
+
+    Attributes:
+        swept_at: when it was over; `seconds` it took.
+        is_whole: everything could be read; otherwise nothing was repaired.
+        alarms: the first of `alarm_count`.
+    """
+
+    account_id: str
+    swept_at: datetime
+    seconds: Decimal
+    is_whole: bool
+    positions: int
+    unprotected: int
+    alarms: tuple[Alarm, ...]
+    alarm_count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What our own books say of an account at one moment.
+
+    Attributes:
+        strays: listed orders that our books lack, or call dead.
+        alarms: of the sweep before, so that each is told once.
+    """
+
+    standing: Standing
+    held: Sequence[Held]
+    strays: Sequence[Stray]
+    alarms: tuple[Alarm, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

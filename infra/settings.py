@@ -4,6 +4,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from datetime import timedelta
 from decimal import Decimal
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
@@ -28,6 +29,7 @@ from typing_extensions import override
 
 from domain.errors import HoldfastError
 from domain.risk import Limits
+from domain.stop import StopRule, Trigger
 
 PREFIX: Final = "HOLDFAST_"
 CONFIG_VARIABLE: Final = "HOLDFAST_CONFIG"
@@ -159,10 +161,35 @@ class LimitSettings(Section):
         return Limits(**self.model_dump(include={field.name for field in fields(Limits)}))
 
 
+class StopSettings(Section):
+    """What triggers the stops of an account.
+
+    Attributes:
+        trigger: the price that is held against a stop: the best bid, the middle, or the last
+            trade.
+        beyond_ticks: how many ticks below the stop it must be.
+        beyond_seconds: for how long it must stay there; 0 lets a single reading do.
+    """
+
+    trigger: Trigger = Trigger.BEST_BID
+    beyond_ticks: Annotated[int, Field(ge=0, le=100)] = 0
+    beyond_seconds: Annotated[float, Field(ge=0, le=60)] = 0
+
+    def as_rule(self) -> StopRule:
+        """Return the rule that prices are judged by."""
+        return StopRule(
+            trigger=self.trigger,
+            beyond_ticks=self.beyond_ticks,
+            beyond=timedelta(seconds=self.beyond_seconds),
+        )
+
+
 class AccountSettings(Section):
     """An account at the exchange.
 
     Attributes:
+        heartbeat_seconds: how often the exchange is told that we live; ten seconds without, and
+            it cancels every order of the account. None never tells it, and it never does.
         wallet: the address that holds the collateral and makes the orders.
         signature_type: 0 plain key, 1 proxy, 2 Safe, 3 deposit wallet.
         signer: address of the signing key, for processes that are not given the key itself;
@@ -180,6 +207,8 @@ class AccountSettings(Section):
     secret: SecretStr | None = None
     passphrase: SecretStr | None = None
     limits: LimitSettings = LimitSettings()
+    stops: StopSettings = StopSettings()
+    heartbeat_seconds: Annotated[float, Field(ge=0.5, le=5)] | None = None
 
 
 class HmacSettings(Section):

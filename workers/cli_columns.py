@@ -141,6 +141,7 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
         right("open", "unrealised_pnl", money),
         right("realised", "realised_pnl_average", money),
         Column(title="SL/TP", show=_protection),
+        roomy(right("unprotected s", "unprotected_seconds", _milliseconds)),
     ),
     "events": (
         of("at", "at", moment),
@@ -166,6 +167,15 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
         right("today", "pnl_today_usd", money),
         Column(title="to lose", show=_left_to_lose, justify="right"),
         elastic("reason", "state_reason"),
+    ),
+    "guardians": (
+        of("guardian", "account_id"),
+        of("last tick", "swept_at", moment),
+        right("ago s", "age_seconds", _milliseconds),
+        right("took s", "seconds", _milliseconds),
+        right("guarded", "positions"),
+        right("unprotected", "unprotected"),
+        right("alarms", "alarm_count"),
     ),
     "calls": (
         Column(title="endpoint", show=lambda row: Text(printable(str(row["endpoint"])))),

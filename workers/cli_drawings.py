@@ -44,6 +44,8 @@ def status(_: Namespace, document: Any) -> RenderableType:
     return Group(
         _parts(document.get("parts") or {}),
         Rows(COLUMNS["accounts"], document.get("accounts") or []),
+        Rows(COLUMNS["guardians"], document.get("guardians") or []),
+        *_alarms(document.get("guardians") or []),
         *lines,
     )
 
@@ -55,6 +57,15 @@ def calls(_: Namespace, document: Any) -> RenderableType:
         return Text("no calls to the exchange yet", style=OVER)
     note = f"milliseconds, the last {document['minutes']} minutes; a reading is at most 25 % high"
     return Group(Rows(COLUMNS["calls"], items), Text(note, style=OVER))
+
+
+def _alarms(guardians: list[Row]) -> list[Text]:
+    """Return a line for each alarm that stands."""
+    return [
+        Text(printable(f"{alarm['name']} {alarm['about']}: {alarm['words']}"), style=BAD)
+        for guardian in guardians
+        for alarm in guardian.get("alarms") or ()
+    ]
 
 
 def _held_back(exchange: Mapping[str, Any]) -> list[Text]:

@@ -13,6 +13,11 @@ from workers.cli_stack import Stack
 PATIENCE_SECONDS: Final = 3.0
 SKEW_SEEN_SECONDS: Final = 2.0  # the exchange tells whole seconds
 SKEW_REFUSED_SECONDS: Final = 10.0  # its signatures carry our time
+GUARDIAN_SILENT_SECONDS: Final = 30.0
+GUARDIAN_REMEDY: Final = (
+    "a trading worker starts it within 5 s: is one running, and does Temporal answer? look at"
+    " guardian-{account} in the Temporal UI for a task that fails"
+)
 WAITING: Final = timedelta(seconds=10)
 IN_DOUBT: Final = timedelta(seconds=60)
 NAMED: Final = 3
@@ -129,6 +134,36 @@ def _limits(row: Row) -> Iterator[Finding]:
 def _is_full(limit: Row) -> bool:
     """Tell whether nothing is left; an account without collateral has nothing to lose."""
     return Decimal(str(limit["left"])) == 0 and Decimal(str(limit["limit"])) > 0
+
+
+def guardians(stack: Stack) -> Iterator[Finding]:
+    """Yield whether each account's guardian lives, and what it has to say."""
+    told = cast("Row", stack.api.get("/status")).get("guardians") or ()
+    known = {str(one["account_id"]): one for one in told}
+    for account in stack.api.rows("accounts"):
+        yield from _guardian(str(account["id"]), known.get(str(account["id"])))
+
+
+def _guardian(account_id: str, last: Row | None) -> Iterator[Finding]:
+    """Yield what is to say of one guardian."""
+    check = f"guardian {account_id}"
+    if last is None:
+        yield red(check, "it has never looked at this account", GUARDIAN_REMEDY)
+        return
+    age = float(last["age_seconds"])
+    words = f"looked {age:.0f} s ago at {last['positions']} positions"
+    if age > GUARDIAN_SILENT_SECONDS:
+        yield red(check, f"{words}: it should every 10 s", GUARDIAN_REMEDY)
+    elif int(last["unprotected"]):
+        remedy = (
+            "it repairs them at each tick: `holdfast why POSITION` tells what stands in the way"
+        )
+        yield yellow(check, f"{words}, {last['unprotected']} unprotected", remedy)
+    else:
+        yield green(check, words)
+    for alarm in last["alarms"]:
+        alarmed = f"{alarm['about']}: {alarm['words']}"
+        yield yellow(f"alarm {alarm['name']}", alarmed, "docs/guardian.md says what to do for each")
 
 
 def held_back(stack: Stack) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from domain.errors import HoldfastError, UnavailableError
 from domain.risk import AccountState
 from infra.settings import Settings, SettingsError, demand_confirmed
 from infra.store.durability import risks
+from workers.guarding import keep_guarded
 from workers.process import connected, serve_queue
 from workers.wiring import (
     Parts,
@@ -20,6 +21,7 @@ from workers.wiring import (
     keep_gate,
     order_activities,
     signal_activities,
+    sweep_activities,
     trading_activities,
 )
 from workflows.options import TRADING
@@ -28,7 +30,6 @@ log = logging.getLogger(__name__)
 
 OPENING_SECONDS: Final = 5.0  # usually enough to open the accounts before the first signal comes
 RETRY_SECONDS: Final = 1.0
-GUARD_SECONDS: Final = 10.0  # how long an account may be without the guardian somebody ended
 
 
 async def run_trading(settings: Settings) -> None:
@@ -51,9 +52,12 @@ async def run_trading(settings: Settings) -> None:
     keeping = await keep_gate(parts)
     opening = asyncio.create_task(_open_accounts(parts))
     await asyncio.wait({opening}, timeout=OPENING_SECONDS)
-    guarding = asyncio.create_task(_keep_guarded(parts))
+    guarding = asyncio.create_task(keep_guarded(client, parts))
     activities = trading_activities(
-        order_activities(parts), signal_activities(parts), guard_activities(parts)
+        order_activities(parts),
+        signal_activities(parts),
+        guard_activities(parts),
+        sweep_activities(parts),
     )
     await serve_queue(client, TRADING, activities)
     opening.cancel()
@@ -104,19 +108,6 @@ async def _open_account(parts: Parts, account_id: str) -> None:
         reason="caught up with the exchange",
         only_from=(AccountState.RECONCILING,),
     )
-
-
-async def _keep_guarded(parts: Parts) -> None:
-    """Start every account's guardian, again if somebody ended it."""
-    while True:
-        for account_id in parts.accounts:
-            await _until_done(partial(_guard, parts, account_id), "guardian.not_started")
-        await asyncio.sleep(GUARD_SECONDS)
-
-
-async def _guard(parts: Parts, account_id: str) -> None:
-    """Start one guardian; one that runs is left alone."""
-    await parts.workflows.guard(account_id)
 
 
 async def _until_done(act: Callable[[], Awaitable[None]], event: str) -> None:

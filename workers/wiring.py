@@ -16,6 +16,7 @@ from activities.guard import GuardActivities
 from activities.orders import Desk, OrderActivities
 from activities.signals import SignalActivities
 from activities.streams import Feed, StreamActivities
+from activities.sweep import SweepActivities
 from activities.trades import Recorder
 from domain.errors import HoldfastError
 from domain.risk import AccountState
@@ -33,6 +34,7 @@ from infra.store.calls import Calls
 from infra.store.database import open_database
 from infra.store.days import Days
 from infra.store.fills import Fills
+from infra.store.guardians import Guardians
 from infra.store.markets import Markets
 from infra.store.orders import Orders
 from infra.store.protections import Protections
@@ -56,6 +58,7 @@ class Parts:
     signals: Signals
     days: Days
     protections: Protections
+    guardians: Guardians
     rows: Accounts
     workflows: TemporalWorkflows
     failpoint: Failpoints
@@ -107,6 +110,7 @@ def assemble(settings: Settings, client: Client, role: str) -> Parts:
         signals=Signals(engine),
         days=Days(engine),
         protections=Protections(engine),
+        guardians=Guardians(engine),
         rows=rows,
         workflows=TemporalWorkflows(client),
         failpoint=failpoint,
@@ -193,8 +197,24 @@ def guard_activities(parts: Parts) -> GuardActivities:
     )
 
 
+def sweep_activities(parts: Parts) -> SweepActivities:
+    """Return the eyes of a guardian."""
+    return SweepActivities(
+        desks=_desks(parts),
+        stops={name: account.stops.as_rule() for name, account in parts.settings.accounts.items()},
+        accounts=parts.rows,
+        guardians=parts.guardians,
+        workflows=parts.workflows,
+        check_limits=guard_activities(parts).check_limits,
+        clock=utc_now,
+    )
+
+
 def trading_activities(
-    orders: OrderActivities, signals: SignalActivities, guard: GuardActivities
+    orders: OrderActivities,
+    signals: SignalActivities,
+    guard: GuardActivities,
+    sweeps: SweepActivities,
 ) -> list[Callable[..., Any]]:
     """Return what the trading worker registers."""
     return [
@@ -208,7 +228,7 @@ def trading_activities(
         orders.settle_signal,
         signals.deliver_sales,
         signals.deliver_cancel,
-        guard.check_limits,
+        sweeps.sweep,
         guard.standing,
         guard.close_gate,
         guard.tell_orders,
@@ -224,7 +244,11 @@ def stream_activities(parts: Parts) -> StreamActivities:
     exchange = parts.settings.exchange
     return StreamActivities(
         feeds={
-            name: Feed(exchange=account, stream=user_stream(exchange, account))
+            name: Feed(
+                exchange=account,
+                stream=user_stream(exchange, account),
+                beat_seconds=parts.settings.accounts[name].heartbeat_seconds,
+            )
             for name, account in parts.accounts.items()
         },
         orders=parts.orders,

@@ -1,11 +1,14 @@
 """The one that watches over an account: the workflow `guardian-{account}`.
 
-It closes the gate before anything else, empties the exchange, and says so only after two empty
-readings. What it decided is in PostgreSQL: a new guardian finds a kill that another left undone.
+Every ten seconds it looks at all that is held; beside that it does what it is asked. Asked to
+stop, it closes the gate before anything else, empties the exchange, and says so only after two
+empty readings. What it decided is in PostgreSQL: a new guardian finds a kill that another left
+undone.
 """
 
+import asyncio
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -14,6 +17,8 @@ from temporalio import workflow
 from domain.halt import Clearance, Kill, Resume, Standing
 from domain.risk import AccountState
 from workflows import options
+from workflows.guardian_page import page
+from workflows.guardian_ticks import MOST_TICKS, Memory, Ticks
 from workflows.order_steps import STEP_FAILED
 
 with workflow.unsafe.imports_passed_through():
@@ -21,7 +26,6 @@ with workflow.unsafe.imports_passed_through():
 
 EMPTY_READINGS: Final = 2
 PAUSE_SECONDS: Final = 1.0  # between two readings; an order in flight lands in between
-TICK_SECONDS: Final = 10.0  # how soon a kill that began without us is finished
 WATCH_SECONDS: Final = 2.0  # how soon an order that turns up late is cancelled
 MOST_EXIT_ROUNDS: Final = 10
 
@@ -32,10 +36,16 @@ class GuardianTask:
 
     Attributes:
         watch: the last kill, while orders of before it may turn up or positions are sold.
+        words: what the last command came to.
+        memory: what the ticks carry on with.
+        ticks_per_run: after so many it continues as new.
     """
 
     account_id: str
     watch: "Watch | None" = None
+    words: str | None = None
+    memory: Memory = field(default_factory=Memory)
+    ticks_per_run: int = MOST_TICKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +71,9 @@ class GuardianStatus:
     Attributes:
         words: what the last kill or resume came to.
         watched_until: orders sent before the kill are cancelled until then if they turn up.
+        swept_at: when the last look at all that is held was over; `is_whole` says whether
+            everything could be read.
+        positions, unprotected: how many are held, and how many of them lack something.
     """
 
     account_id: str
@@ -69,6 +82,10 @@ class GuardianStatus:
     since: datetime | None
     words: str | None
     watched_until: datetime | None
+    swept_at: datetime | None = None
+    is_whole: bool | None = None
+    positions: int = 0
+    unprotected: int = 0
 
 
 @workflow.defn(name="GuardAccount")
@@ -80,28 +97,34 @@ class GuardAccount:
         self._account_id = task.account_id
         self._watch = task.watch
         self._wishes: deque[Kill | Resume] = deque()
+        self._is_at_work = False
         self._standing: Standing | None = None
-        self._words: str | None = None
+        self._words = task.words
+        self._ticks_per_run = task.ticks_per_run
+        self._ticks = Ticks(task.account_id, task.memory, self._after_tick)
 
     @workflow.run
     async def run(self, task: GuardianTask) -> None:
-        """Take wishes one by one, and watch what a kill left."""
-        await self._tick()
-        while True:
-            await self._next_wish()
+        """Take wishes one by one, and watch what a kill left, while the ticks go on."""
+        ticking = asyncio.create_task(self._ticks.go_on())
+        while not (ticking.done() or self._ends_its_run()):
+            await self._next_thing(ticking)
             if self._wishes:
+                self._is_at_work = True
                 await self._take(self._wishes.popleft())
-            elif self._watch is not None:
+                self._is_at_work = False
+            elif self._watch is not None and not ticking.done():
                 await self._look_again(self._watch)
-            else:
-                await self._tick()
-            if workflow.info().is_continue_as_new_suggested() and not self._wishes:
-                workflow.continue_as_new(replace(task, watch=self._watch))
+        if ticking.done():
+            ticking.result()  # it never ends but by a fault: that is this workflow's as well
+        memory = self._ticks.memory
+        workflow.continue_as_new(replace(task, watch=self._watch, words=self._words, memory=memory))
 
     @workflow.signal(description="Stop the account: no entries, nothing rests. Asked twice: once.")
     def kill(self, wish: Kill | None = None) -> None:
-        """Take note of a kill; one sent without any words counts as well."""
+        """Take note of a kill, before whatever sweep is under way; one without words counts."""
         self._wishes.append(wish or Kill())
+        self._ticks.break_off()
 
     @workflow.signal(description="Let a stopped account trade again.")
     def resume(self, wish: Resume | None = None) -> None:
@@ -111,7 +134,8 @@ class GuardAccount:
     @workflow.query(description="Where the account stands, and what the last kill came to.")
     def status(self) -> GuardianStatus:
         """Return how the account stands."""
-        standing = self._standing
+        standing, last = self._standing, self._ticks.memory.last
+        sweep = last.sweep if last is not None else None
         return GuardianStatus(
             account_id=self._account_id,
             state=standing.state if standing else None,
@@ -119,36 +143,45 @@ class GuardAccount:
             since=standing.since if standing else None,
             words=self._words,
             watched_until=self._watch.until if self._watch else None,
+            swept_at=sweep.swept_at if sweep else None,
+            is_whole=sweep.is_whole if sweep else None,
+            positions=sweep.positions if sweep else 0,
+            unprotected=sweep.unprotected if sweep else 0,
         )
 
-    async def _tick(self) -> None:
-        """Read where the account stands, and finish a kill that was begun without us."""
-        await self._check_limits()
-        self._stands(await self._read())
-        standing = self._standing
-        if standing is not None and standing.state is AccountState.HALTING and not self._wishes:
+    def _after_tick(self) -> None:
+        """Take in what a tick saw, and finish a kill that was begun without us."""
+        last = self._ticks.memory.last
+        standing = last.standing if last is not None else None
+        if standing is None:
+            self._show()
+            return
+        self._stands(standing)
+        is_idle = not self._wishes and not self._is_at_work
+        trip = last.trip if last is not None else None
+        if trip is not None and is_idle:
+            self._wishes.append(trip)
+            return
+        if standing.state is AccountState.HALTING and is_idle:
             self._wishes.append(Kill(by="guardian", reason=standing.reason or "begun elsewhere"))
 
-    async def _check_limits(self) -> None:
-        """Stop the account where a limit says so; a check that fails stands in nobody's way."""
-        try:
-            trip = await workflow.execute_local_activity_method(
-                GuardActivities.check_limits,
-                self._account_id,
-                **options.LOCAL,
-                summary="check limits",
-            )
-        except STEP_FAILED as error:
-            workflow.logger.error("guardian.limits_not_checked", exc_info=error)
-            return
-        if trip is not None and not self._wishes:
-            self._wishes.append(trip)
+    def _ends_its_run(self) -> bool:
+        """Tell whether this is the moment to continue as new: nothing waits, nothing is at work."""
+        is_long = (
+            workflow.info().is_continue_as_new_suggested()
+            or self._ticks.count >= self._ticks_per_run
+        )
+        return is_long and not self._wishes and not self._ticks.is_sweeping
 
-    async def _next_wish(self) -> None:
-        """Wait for a wish, at most until the next look."""
-        seconds = WATCH_SECONDS if self._watch is not None else TICK_SECONDS
+    async def _next_thing(self, ticking: asyncio.Task[None]) -> None:
+        """Wait for a wish or for the moment to continue as new; while watching, not for long."""
+
+        def has_come() -> bool:
+            return bool(self._wishes) or ticking.done() or self._ends_its_run()
+
         try:
-            await workflow.wait_condition(lambda: bool(self._wishes), timeout=seconds)
+            seconds = WATCH_SECONDS if self._watch is not None else None
+            await workflow.wait_condition(has_come, timeout=seconds)
         except TimeoutError:
             return
 
@@ -256,6 +289,7 @@ class GuardAccount:
         )
         if refusal is None:
             self._watch = None
+            self._ticks.hurry()  # what the kill took away returns at once
         self._words = f"resume refused: {refusal}" if refusal else f"resumed by {wish.by}"
         self._stands(await self._read())
 
@@ -271,14 +305,13 @@ class GuardAccount:
         self._show()
 
     def _show(self) -> None:
-        """Show operators where the account stands."""
-        status = self.status()
-        rows = {
-            "state": status.state,
-            "since": f"{status.since:%Y-%m-%d %H:%M:%S} UTC" if status.since else None,
-            "reason": status.reason,
-            "last command": status.words,
-            "late orders are cancelled until": status.watched_until,
+        """Show operators where the account stands, and what protects what it holds."""
+        standing, watch = self._standing, self._watch
+        commands = {
+            "state": standing.state.value if standing else None,
+            "since": f"{standing.since:%Y-%m-%d %H:%M:%S} UTC" if standing else None,
+            "reason": standing.reason if standing else None,
+            "last command": self._words,
+            "late orders are cancelled until": f"{watch.until:%H:%M:%S} UTC" if watch else None,
         }
-        lines = [f"| {name} | {value} |" for name, value in rows.items() if value is not None]
-        workflow.set_current_details("\n".join(["| | |", "|---|---|", *lines]))
+        workflow.set_current_details(page(commands, self._ticks.memory))

@@ -75,3 +75,10 @@ ACT: Final = RemoteOptions(
     heartbeat_timeout=timedelta(seconds=15),
     retry_policy=_QUICK,
 )
+
+# A guardian's look: once, and before the next one is due. What it could not do, the next one does.
+SWEEP: Final = LocalOptions(
+    start_to_close_timeout=timedelta(seconds=9),
+    local_retry_threshold=timedelta(seconds=1),
+    retry_policy=RetryPolicy(maximum_attempts=1),
+)

@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from infra.store.reconciliation_tables import METADATA
+from infra.store.guardian_tables import METADATA
 from infra.store.tables import SCHEMA
 
 connection: Connection = context.config.attributes["connection"]

@@ -168,7 +168,7 @@ async def read_guarded(connection: AsyncConnection, row: Row) -> Guarded:
         ),
     )
     orders = (await connection.execute(theirs.order_by(col(order.created_at)))).mappings().all()
-    staked = await stakes(connection, position.account_id, position.condition_id, position.token_id)
+    staked = await stakes(connection, position.account_id, position.token_id)
     return Guarded(
         position=position,
         plan=plan_of(row),

@@ -45,6 +45,7 @@ AT_STAKE: Final = f"state IN ({_OPEN_LIST}) OR matched_size > filled_size"
 UNSETTLED: Final = "status NOT IN ('CONFIRMED', 'FAILED')"
 WAITING: Final = "status = 'received'"
 UNPROVEN: Final = "is_unproven"
+UNFINISHED: Final = "status NOT IN ('done', 'cancelled')"
 UNDERSTOOD: Final = "action IS NOT NULL"
 
 
@@ -263,9 +264,8 @@ class Positions(Table, table=True):
     Columns:
         sl_order_id: id of the armed row of `protections`; tp_order_id: an order hash.
         opened_at: when it last stopped being flat.
-        planned_at: when the newest wish about its protection was made; an older one changes
-            nothing.
-        unprotected_since: since when something that ought to protect it has been missing.
+        planned_at: when the newest wish about its protection was made; an older changes nothing.
+        unprotected_since: since when something is missing; unprotected_seconds: before that.
     """
 
     __table_args__ = (
@@ -305,6 +305,7 @@ class Positions(Table, table=True):
     opened_at: datetime | None = _at_or_null()
     planned_at: datetime | None = _at_or_null()
     unprotected_since: datetime | None = _at_or_null()
+    unprotected_seconds: Decimal | None = _money_or_null()
     updated_at: datetime = _written_at()
 
 
@@ -325,6 +326,7 @@ class Protections(Table, table=True):
     __table_args__ = (
         UniqueConstraint("position_id", "kind", "n"),
         Index("protections_order_hash_idx", "order_hash"),
+        Index("protections_open_idx", "position_id", "kind", postgresql_where=text(UNFINISHED)),
         Index("protections_created_at_idx", "created_at"),
     )
 

@@ -40,8 +40,24 @@ def well(api: SmallApi) -> SmallApi:
     """Return a server with nothing to complain about."""
     api.rows["markets"] = [a_market()]
     api.rows["accounts"] = [an_account()]
-    api.documents["status"] = {"exchange": {"circuits": []}}
+    api.documents["status"] = {"exchange": {"circuits": []}, "guardians": [a_guardian()]}
     return api
+
+
+def a_guardian(**fields: Any) -> dict[str, Any]:
+    """Return the row of a guardian that does its work."""
+    usual: dict[str, Any] = {
+        "account_id": "main",
+        "swept_at": "2026-11-21T12:00:00+00:00",
+        "age_seconds": "4.0",
+        "seconds": "0.08",
+        "is_whole": True,
+        "positions": 3,
+        "unprotected": 0,
+        "alarms": [],
+        "alarm_count": 0,
+    }
+    return usual | fields
 
 
 def levels(holdfast: Command) -> dict[str, str]:
@@ -56,7 +72,7 @@ def test_what_is_well_is_green(holdfast: Command, well: SmallApi) -> None:
     found = levels(holdfast)
     green = {"stack", "endpoints file", "processes", "API", "API: database", "exchange", "clock"}
     green |= {"markets", "account main", "waiting signals", "orders in doubt", "signing", "disk"}
-    green |= {"calls to the exchange"}
+    green |= {"calls to the exchange", "guardian main"}
     assert {check for check, level in found.items() if level == "green"} == green
     assert well.paths
 
@@ -136,6 +152,34 @@ def test_an_exchange_that_answers_nonsense_is_a_fault(
 def test_an_exchange_that_does_not_answer_is_a_fault(holdfast: Command, folder: Path) -> None:
     rewrite(folder, "exchange", {"clob_url": "http://127.0.0.1:1"})
     assert levels(holdfast)["exchange"] == "red"
+
+
+@pytest.mark.parametrize(
+    ("known", "level"),
+    [
+        ([], "red"),
+        ([a_guardian(age_seconds="31.0")], "red"),
+        ([a_guardian(unprotected=1)], "yellow"),
+        ([a_guardian(age_seconds="29.0")], "green"),
+    ],
+)
+def test_o5_a_guardian_that_does_not_look_is_a_fault_with_its_remedy(
+    holdfast: Command, well: SmallApi, known: list[dict[str, Any]], level: str
+) -> None:
+    well.documents["status"] = {"exchange": {"circuits": []}, "guardians": known}
+    [found] = [one for one in findings(holdfast) if one["check"] == "guardian main"]
+    assert found["level"] == level
+    assert bool(found["remedy"]) is (level != "green")
+
+
+def test_an_alarm_of_a_guardian_is_told(holdfast: Command, well: SmallApi) -> None:
+    alarm = {"name": "order_unknown", "about": "0x9", "words": "is not in our books"}
+    guardian = a_guardian(alarms=[alarm], alarm_count=1)
+    well.documents["status"] = {"exchange": {"circuits": []}, "guardians": [guardian]}
+    [found] = [one for one in findings(holdfast) if one["check"] == "alarm order_unknown"]
+    assert (found["level"], found["detail"]) == ("yellow", "0x9: is not in our books")
+    well.documents["status"] = {"guardians": [guardian]}
+    assert "order_unknown 0x9: is not in our books" in holdfast("status").out
 
 
 def test_no_markets_is_a_fault(holdfast: Command) -> None:

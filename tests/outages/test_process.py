@@ -24,6 +24,7 @@ from infra.temporal import connect
 from tests.api.conftest import free_port
 from tests.outages.durable import within
 from tests.store.making import ACCOUNT, WIDE, an_order
+from tests.workflows.books import Books
 from tests.workflows.conftest import running
 from tests.workflows.memory import Calls, Ledger, ServerClock, Venue, a_wish, no_failpoint
 from workers.process import watch_loop
@@ -145,7 +146,7 @@ async def test_d7_a_server_that_refuses_for_its_rate_is_waited_for_and_every_ord
             await asyncio.sleep(0.02)
 
     crowding = asyncio.create_task(crowd())
-    async with running(client, "crowded", venue, ledger, Calls()):
+    async with running(client, "crowded", venue, Books(ledger), Calls()):
         for number in range(5):
             venue.at_look += venue.pieces(40)
             await client.start_workflow(

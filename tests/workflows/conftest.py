@@ -23,9 +23,12 @@ from activities.failures import FailureTranslator
 from activities.guard import GuardActivities
 from activities.orders import Desk, OrderActivities, Outcome
 from activities.signals import SignalActivities
+from activities.sweep import SweepActivities
 from domain.ids import digest, signal_workflow_id
 from domain.signal import OrderRequest, PositionTask, SignalTask
+from domain.stop import StopRule
 from infra.temporal import DATA_CONVERTER
+from tests.workflows.books import Books
 from tests.workflows.memory import LIMITS, Calls, Ledger, ServerClock, Venue, no_failpoint
 from workers.wiring import trading_activities
 from workflows.execute_signal import ExecuteSignal
@@ -76,6 +79,7 @@ class Engine:
     venue: Venue
     ledger: Ledger
     calls: Calls
+    books: Books
     begun: list[str] = field(default_factory=list[str])
 
     async def work(self, request: OrderRequest) -> WorkflowHandle[WorkOrder, OrderStatus]:
@@ -140,15 +144,19 @@ async def engine(skipping: WorkflowEnvironment, request: Any) -> AsyncIterator[E
     venue = Venue(clock=ServerClock(read=skipping.get_current_time))
     await venue.clock.refresh()
     ledger, calls = Ledger(), Calls()
+    books = Books(ledger)
     queue = f"q-{digest(request.node.name)}"
-    async with running(skipping.client, queue, venue, ledger, calls):
-        made = Engine(skipping, skipping.client, queue, request.node.name, venue, ledger, calls)
+    async with running(skipping.client, queue, venue, books, calls):
+        made = Engine(
+            skipping, skipping.client, queue, request.node.name, venue, ledger, calls, books
+        )
         yield made
         await made.end()
 
 
-def running(client: Client, queue: str, venue: Venue, ledger: Ledger, calls: Calls) -> Worker:
+def running(client: Client, queue: str, venue: Venue, books: Books, calls: Calls) -> Worker:
     """Run the product's workflows and activities on `queue`, everything outside in memory."""
+    ledger = books.ledger
     orders = OrderActivities(
         desks={"main": Desk(exchange=venue, exits=venue, limits=LIMITS)},
         orders=ledger,
@@ -178,6 +186,19 @@ def running(client: Client, queue: str, venue: Venue, ledger: Ledger, calls: Cal
         task_queue=queue,
         workflows=WORKFLOWS[TRADING],
         workflow_runner=SANDBOX,
-        activities=trading_activities(orders, signals, guard),
+        activities=trading_activities(orders, signals, guard, looking(guard, books)),
         interceptors=[FailureTranslator()],
+    )
+
+
+def looking(guard: GuardActivities, books: Books) -> SweepActivities:
+    """Return the product's sweep, everything outside in memory."""
+    return SweepActivities(
+        desks=guard.desks,
+        stops={"main": StopRule()},
+        accounts=guard.accounts,
+        guardians=books,
+        workflows=guard.workflows,
+        check_limits=guard.check_limits,
+        clock=guard.clock,
     )

@@ -49,8 +49,8 @@ from domain.signal import (
     Sizing,
 )
 from domain.sizing import Denied, Funds, Terms
-from domain.stop import Quote
 from tests.workflows.day_book import DayBook
+from tests.workflows.quoting import Quoting
 
 YES, NO = "1" * 70, "2" * 70
 MARKET = Market(
@@ -96,7 +96,7 @@ Happening = Callable[[str], object]  # told the hash of the order that is looked
 
 
 @dataclass
-class Venue:
+class Venue(Quoting):
     """An exchange whose answers a test scripts.
 
     Attributes:
@@ -130,7 +130,6 @@ class Venue:
     sweeps: int = 0
     stubborn_sweeps: int = 0
     after_sweep: list[Callable[[], object]] = field(default_factory=list[Callable[[], object]])
-    ask: Decimal = Decimal("0.50")
 
     async def sign(
         self, terms: Terms, market: Market, token_id: str, expires_at: datetime | None
@@ -258,13 +257,6 @@ class Venue:
 
     async def midpoints(self, token_ids: list[str]) -> dict[str, Decimal]:
         return dict.fromkeys(token_ids, self.ask)
-
-    async def quotes(self, token_ids: list[str]) -> dict[str, Quote]:
-        bid = self.ask - Decimal("0.02")
-        return {one: Quote(token_id=one, best_bid=bid, best_ask=self.ask) for one in token_ids}
-
-    async def beat(self) -> None:
-        pass
 
 
 @dataclass

@@ -159,7 +159,7 @@ async def test_after_the_cooldown_an_account_trades_again(engine: Engine) -> Non
 async def test_a_kill_begun_without_the_guardian_is_finished_by_it(engine: Engine) -> None:
     await resting(engine)
     guardian = await engine.guard()
-    await engine.until(lambda: engine.ledger.reads >= 1)
+    await engine.until(lambda: engine.books.reads >= 1)
     await engine.ledger.set_state("main", AccountState.HALTING, reason="by the command alone")
     async with passing_time(guardian):
         await engine.until(lambda: engine.ledger.standing_now.state is AccountState.HALTED)

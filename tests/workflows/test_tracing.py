@@ -28,6 +28,7 @@ from infra.spans import root_span_id
 from infra.telemetry import JsonLines
 from infra.tracing import Origin, point
 from tests.spans import collected, parent_id, span_id, trace_of
+from tests.workflows.books import Books
 from tests.workflows.conftest import Engine, running
 from tests.workflows.memory import YES, Calls, Ledger, ServerClock, Venue, a_wish
 from tests.workflows.test_hold_position import a_sale
@@ -76,13 +77,14 @@ async def traced(skipping: WorkflowEnvironment, request: Any) -> AsyncIterator[E
     await venue.clock.refresh()
     queue = f"traced-{digest(request.node.name)}"
     client = Client(**config)
-    made = Engine(skipping, client, queue, request.node.name, venue, Ledger(), Calls())
+    ledger = Ledger()
+    made = Engine(skipping, client, queue, request.node.name, venue, ledger, Calls(), Books(ledger))
     yield made
     await made.end()
 
 
 def worker(engine: Engine) -> Any:
-    return running(engine.client, engine.queue, engine.venue, engine.ledger, engine.calls)
+    return running(engine.client, engine.queue, engine.venue, engine.books, engine.calls)
 
 
 def assert_one_tree(finished: tuple[ReadableSpan, ...], trace: str) -> None:

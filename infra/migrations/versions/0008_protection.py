@@ -1,12 +1,12 @@
 """What an entry wishes for its position, and what a position's protection has to remember.
 
-Revision ID: 0007
+Revision ID: 0008
 """
 
 from alembic import op
 
-revision = "0007"
-down_revision: str | None = "0006"
+revision = "0008"
+down_revision: str | None = "0007"
 
 ORDERS = """
 ALTER TABLE holdfast.orders
