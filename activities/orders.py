@@ -278,9 +278,13 @@ class OrderActivities:
     @activity.defn
     async def look(self, order: Order) -> Order:
         """Ask the exchange what became of an order, and record its fills before its state."""
+        return await self._look(order, is_refused=False)
+
+    async def _look(self, order: Order, *, is_refused: bool) -> Order:
+        """Look, where a cancel may just have found nothing to cancel."""
         active = await self._active(order)
         if active is None:
-            sighting = Sighting(is_active=False)
+            sighting = Sighting(is_active=False, is_refused=is_refused)
         else:
             sighting = Sighting(is_active=True, matched_size=active.matched_size)
         known = await self.orders.by_hash(order.order_hash) or order
@@ -295,7 +299,7 @@ class OrderActivities:
         answer = await exchange.cancel(order.order_hash)
         if not answer.is_cancelled:
             log.info("order.cancel_refused", extra={"words": answer.words})
-            return await self.look(order)
+            return await self._look(order, is_refused=True)
         await self._record_fills(order)
         sighting = Sighting(is_active=False, is_cancelled=True)
         return await self.orders.sighted(order.order_hash, sighting, self.clock())

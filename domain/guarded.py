@@ -52,9 +52,9 @@ class Guarded:
         return self.account in HALTS
 
     @property
-    def is_exiting(self) -> bool:
-        """It is being left."""
-        return self.exit is not None or self.position.status is PositionStatus.EXITING
+    def is_dust(self) -> bool:
+        """What is left of it cannot be sold."""
+        return self.position.status is PositionStatus.DUST
 
     def order_of(self, protection: Protection | None) -> Order | None:
         """Return the order that carries a row out, if it was ever prepared."""
@@ -72,6 +72,11 @@ class Guarded:
         """Shares that other sales than the take-profit may still take."""
         mine = self.take_profit.id if self.take_profit is not None else None
         return sum((_taking(each) for each in self.orders if each.intent_id != mine), Decimal(0))
+
+    @property
+    def taken_size(self) -> Decimal:
+        """Shares that any sale may still take, or has taken without its fill being recorded."""
+        return sum((_taking(each) for each in self.orders), Decimal(0))
 
 
 def _taking(order: Order) -> Decimal:

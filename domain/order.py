@@ -264,11 +264,13 @@ class Sighting:
         is_active: it is among the orders that may still match.
         matched_size: shares it says are matched; None where it no longer says.
         is_cancelled: the exchange itself says that what is left is dead.
+        is_refused: a cancel just before found nothing there to cancel.
     """
 
     is_active: bool
     matched_size: Decimal | None = None
     is_cancelled: bool = False
+    is_refused: bool = False
 
 
 def seen(order: Order, sighting: Sighting, now: datetime) -> Order:
@@ -285,16 +287,20 @@ def seen(order: Order, sighting: Sighting, now: datetime) -> Order:
         return order
     if sighting.is_cancelled:
         return order.after(E.CANCEL, order.reason or "cancelled on the exchange")
-    return _absent(order, now)
+    return _absent(order, now, is_refused=sighting.is_refused)
 
 
-def _absent(order: Order, now: datetime) -> Order:
-    """Return the order after a look that did not find it among the active ones."""
+def _absent(order: Order, now: datetime, *, is_refused: bool) -> Order:
+    """Return the order after a look that did not find it among the active ones.
+
+    One that was seen to rest, and that a cancel did not find, can only have matched: what is left
+    to wait for is that its trades show.
+    """
     if order.absent_since is None:
         order = replace(order, absent_since=now)
     if order.is_in_doubt and not order.was_duplicate:
         return order
-    is_brief = order.state in {S.LIVE, S.PARTIAL} and not order.may_rest
+    is_brief = order.state in {S.LIVE, S.PARTIAL} and (is_refused or not order.may_rest)
     enough = ABSENT_TWICE_AFTER if is_brief else ABSENT_LONG_AFTER
     if order.absent_since is None or now - order.absent_since < enough:
         return order

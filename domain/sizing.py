@@ -13,7 +13,7 @@ from typing import Final
 
 from domain.fill import taker_fee
 from domain.market import Book, Market
-from domain.order import OrderType, Side, TimeInForce
+from domain.order import RESTING, OrderType, Side, TimeInForce
 from domain.signal import OrderRequest, SizeKind
 
 SLIPPAGE_FRACTION: Final = Decimal("0.05")  # a marketable order walks at most this far,
@@ -65,6 +65,7 @@ class Terms:
     time_in_force: TimeInForce
     price: Decimal
     size: Decimal
+    post_only: bool = False
 
     @property
     def notional_usd(self) -> Decimal:
@@ -82,7 +83,13 @@ def terms(request: OrderRequest, market: Market, book: Book, funds: Funds) -> Te
     size = _size(request, market, price, funds)
     if isinstance(size, Denied):
         return size
-    asked = Terms(side=request.side, time_in_force=request.time_in_force, price=price, size=size)
+    asked = Terms(
+        side=request.side,
+        time_in_force=request.time_in_force,
+        price=price,
+        size=size,
+        post_only=request.post_only,
+    )
     return _large_enough(asked, request, market) or asked
 
 
@@ -192,7 +199,7 @@ def _large_enough(asked: Terms, request: OrderRequest, market: Market) -> Denied
     """Return a denial where the exchange would call the order too small."""
     if asked.size <= 0:
         return Denied(rule="size_zero", words=f"{request.sizing.value} comes to no shares at all")
-    if request.type is OrderType.LIMIT and asked.size < market.min_size:
+    if asked.time_in_force in RESTING and asked.size < market.min_size:
         words = f"{asked.size} shares are fewer than the market's minimum of {market.min_size}"
         return Denied(rule="below_min_size", words=words)
     if asked.side is Side.BUY and asked.notional_usd < MIN_MARKETABLE_USD:

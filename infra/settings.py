@@ -142,6 +142,8 @@ class LimitSettings(Section):
         max_consecutive_failures: orders in a row that may be rejected or abandoned.
         close_positions_on_trip: whether the last two, which stop the account, sell what is held.
         cooldown_seconds: how long an account that was killed may not be resumed, unless forced.
+        exit_floor_fraction: of the stop's price, or of the best bid when an exit began: below it
+            an exit sells nothing, calls for help and waits.
         confirmed: these limits were read and are meant; a real exchange demands it.
     """
 
@@ -154,6 +156,7 @@ class LimitSettings(Section):
     max_consecutive_failures: Annotated[int, Field(gt=0, le=1_000)] = 5
     close_positions_on_trip: bool = False
     cooldown_seconds: Annotated[int, Field(ge=0)] = 60
+    exit_floor_fraction: Annotated[Decimal, Field(ge=0, lt=1)] = Decimal("0.5")
     confirmed: bool = False
 
     def as_limits(self) -> Limits:

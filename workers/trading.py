@@ -20,6 +20,7 @@ from workers.wiring import (
     guard_activities,
     keep_gate,
     order_activities,
+    protection_activities,
     signal_activities,
     sweep_activities,
     trading_activities,
@@ -58,6 +59,7 @@ async def run_trading(settings: Settings) -> None:
         signal_activities(parts),
         guard_activities(parts),
         sweep_activities(parts),
+        protection_activities(parts),
     )
     await serve_queue(client, TRADING, activities)
     opening.cancel()

@@ -14,6 +14,7 @@ from temporalio.client import Client
 
 from activities.guard import GuardActivities
 from activities.orders import Desk, OrderActivities
+from activities.protection import ProtectionActivities
 from activities.signals import SignalActivities
 from activities.streams import Feed, StreamActivities
 from activities.sweep import SweepActivities
@@ -210,11 +211,27 @@ def sweep_activities(parts: Parts) -> SweepActivities:
     )
 
 
+def protection_activities(parts: Parts) -> ProtectionActivities:
+    """Return the activities of a position's workflow."""
+    return ProtectionActivities(
+        desks=_desks(parts),
+        floors={
+            name: account.limits.exit_floor_fraction
+            for name, account in parts.settings.accounts.items()
+        },
+        protections=parts.protections,
+        markets=parts.markets,
+        clock=utc_now,
+        failpoint=parts.failpoint,
+    )
+
+
 def trading_activities(
     orders: OrderActivities,
     signals: SignalActivities,
     guard: GuardActivities,
     sweeps: SweepActivities,
+    protection: ProtectionActivities,
 ) -> list[Callable[..., Any]]:
     """Return what the trading worker registers."""
     return [
@@ -236,6 +253,16 @@ def trading_activities(
         guard.confirm_halt,
         guard.exit_positions,
         guard.reopen,
+        protection.look_at_position,
+        protection.judge_stop,
+        protection.grant_plan,
+        protection.claim_exit,
+        protection.arm_stop,
+        protection.claim_target,
+        protection.retire_target,
+        protection.next_sale,
+        protection.block_exit,
+        protection.close_position,
     ]
 
 

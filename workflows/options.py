@@ -69,6 +69,13 @@ FOLLOW: Final = RemoteOptions(
     ),
 )
 
+# One try, and soon an answer: whoever asks has an alarm to raise, and tries again by itself.
+TRY: Final = RemoteOptions(
+    start_to_close_timeout=timedelta(seconds=6),
+    heartbeat_timeout=timedelta(seconds=6),
+    retry_policy=RetryPolicy(maximum_attempts=1),
+)
+
 # Cancels and hand-overs: a few requests, safe to repeat.
 ACT: Final = RemoteOptions(
     start_to_close_timeout=timedelta(seconds=15),

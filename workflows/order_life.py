@@ -71,6 +71,11 @@ class OrderLife:
         return self.denied is not None and self.denied.rule == UNSETTLED
 
     @property
+    def held_up(self) -> str | None:
+        """The exchange's words while it takes nothing; None where it does."""
+        return self._sending.held_up
+
+    @property
     def is_over(self) -> bool:
         """Nothing more is expected."""
         return self.denied is not None or (self.order is not None and self.order.is_over)

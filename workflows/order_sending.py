@@ -26,6 +26,7 @@ class Sending:
 
     Attributes:
         cancel_reason: why it is to end, as soon as it may; None while it may go on.
+        held_up: the exchange's words while it takes nothing; None where it does.
     """
 
     def __init__(self, request: OrderRequest, steps: OrderSteps) -> None:
@@ -33,6 +34,7 @@ class Sending:
         self._steps = steps
         self._first_sent_at: datetime | None = None  # of the sends that may have arrived
         self.cancel_reason: str | None = None
+        self.held_up: str | None = None
 
     async def send(self, order: Order) -> None:
         """Send the stored bytes until there is evidence of what came of them."""
@@ -49,6 +51,7 @@ class Sending:
             is_unsent = order.attempts == 0 or (is_unsent and is_busy)
             if not is_unsent:
                 self._first_sent_at = self._first_sent_at or workflow.now()
+            self.held_up = submission.words if is_busy else None
             if order.attempts == 0:
                 await workflow.sleep(LOOK_AFTER_SECONDS[0])  # it died before anything left
             elif is_busy:

@@ -14,16 +14,9 @@ from domain.halt import Kill
 from domain.order import Order
 from domain.risk import DAILY_LOSS, NO_DAY, TRIPPED_BY, AccountState, Limits
 from domain.sizing import Denied
+from tests.workflows.calls import Calls
 from tests.workflows.day_book import RUNNING
-from tests.workflows.memory import (
-    LIMITS,
-    Calls,
-    Ledger,
-    ServerClock,
-    Venue,
-    a_wish,
-    no_failpoint,
-)
+from tests.workflows.memory import LIMITS, Ledger, ServerClock, Venue, a_wish, no_failpoint
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LOST = Denied(rule=DAILY_LOSS, words="daily loss $1000", trips=True)

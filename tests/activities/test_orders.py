@@ -11,7 +11,8 @@ import activities.orders
 from activities.orders import Desk, OrderActivities
 from domain.answer import Answer
 from domain.order import Order, OrderState
-from tests.workflows.memory import LIMITS, Calls, Ledger, ServerClock, Venue, a_wish
+from tests.workflows.calls import Calls
+from tests.workflows.memory import LIMITS, Ledger, ServerClock, Venue, a_wish
 
 
 async def now() -> datetime:

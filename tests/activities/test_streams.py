@@ -16,7 +16,8 @@ from domain.market import Listing
 from domain.order import Order, OrderSource, OrderState, OrderType, Side, Sighting, TimeInForce
 from domain.ports import Connected, OrderSeen, StreamItem
 from domain.sizing import Terms
-from tests.workflows.memory import MARKET, YES, Calls, Ledger, ServerClock, Venue
+from tests.workflows.calls import Calls
+from tests.workflows.memory import MARKET, YES, Ledger, ServerClock, Venue
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 DEAD = Order(

@@ -30,7 +30,7 @@ from tests.exchanges.scripted import terms
 from tests.paper.conftest import Server, free_port
 from tests.store.conftest import accounts, database, fills, orders
 from tests.store.making import NOW, WIDE, an_order, one
-from tests.workflows.memory import Calls
+from tests.workflows.calls import Calls
 
 __all__ = ("accounts", "database", "fills", "orders")  # the fixtures of the stores
 

@@ -24,7 +24,7 @@ from infra.store.guardians import Guardians
 from infra.store.migrate import migrate
 from tests.bench.market import account_on_bench
 from tests.store.making import WIDE
-from tests.workflows.memory import Calls
+from tests.workflows.calls import Calls
 
 POSITIONS: Final = 10_000
 TIMES: Final = 5

@@ -44,7 +44,7 @@ from infra.store.signals import Signals
 from tests.chaos.evidence import OK, REFUSED, Evidence, Ledger, Row, Sent
 from tests.exchanges.desk import Desk, eventually
 from tests.store.making import ACCOUNT, KEY
-from tests.workflows.memory import Calls
+from tests.workflows.calls import Calls
 
 SOURCE = "tradingview"
 LIMITS = Limits(

@@ -1,6 +1,7 @@
 """A process killed at each named instant: one order, every fill, and books that agree."""
 
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Final
 
 import pytest
@@ -22,10 +23,12 @@ FAULTS: Final = {
     "order.before_ack_commit": "C4",
     "order.after_ack_commit": "C5",
     "fill.mid_tx": "C6",
+    "exit.after_tp_cancel": "C7",
 }
 FILLS: Final = sorted(name for name in NAMES if name.startswith("fill."))
 HALTS: Final = sorted(name for name in NAMES if name.startswith("kill."))
-ORDERS: Final = sorted(NAMES - set(HALTS))
+EXITS: Final = sorted(name for name in NAMES if name.startswith("exit."))
+ORDERS: Final = sorted(NAMES - set(HALTS) - set(EXITS))
 FIRED: Final[set[str]] = set()
 
 
@@ -88,6 +91,34 @@ async def test_an_order_filled_in_parts_survives_a_kill_at(
     await world.assert_account_agrees(token)
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def sinking(world: World) -> Row:
+    """A market whose makers are about to leave."""
+    return await world.quiet_market("0.45", "0.50")
+
+
+@pytest.mark.parametrize("point", EXITS, ids=named)
+async def test_an_exit_survives_a_kill_at(world: World, point: str, sinking: Row) -> None:
+    token = str(sinking["tokens"][0]["token_id"])
+    await world.offer(token, bids=[["0.45", "500"]], asks=[["0.50", "500"]])
+    wishes = {"size": "20", "prixSL": "0.30", "prixTP": "0.70"}
+    signal_id = await world.send("BuyMarket", sinking, f"exit {point}", **wishes)
+    await world.finish(signal_id, token=token)
+    await world.stage.until("the target to rest", _rests(world, token))
+    world.arm_again(point)
+
+    await world.offer(token, bids=[["0.29", "500"]], asks=[["0.50", "500"]])
+    await world.cross(token)
+    await world.stage.until("the position to be left", _is_left(world, token))
+
+    assert world.has_fired(point), "the instant was never reached"
+    FIRED.add(point)
+    bought, sold = await _traded(world, token)
+    assert bought == sold
+    assert "LIVE" not in {row["status"] for row in await world.orders_at_exchange(token)}
+    await world.assert_account_agrees(token)
+
+
 @pytest.mark.parametrize("point", HALTS, ids=named)
 async def test_a_halt_survives_a_kill_at(world: World, point: str, far: Row) -> None:
     signal_id = await world.send("BuyLimit", far, f"halt {point}", size="30", price="0.50")
@@ -118,6 +149,31 @@ async def test_after_all_kills_every_instant_was_hit_and_every_invariant_holds(
 
     assert FIRED == NAMES
     assert [str(each) for each in check(world.database_url, await world.evidence())] == []
+
+
+def _rests(world: World, token: str) -> Callable[[], Awaitable[bool]]:
+    async def is_so() -> bool:
+        orders = await world.orders_at_exchange(token)
+        return [row["size"] for row in orders if row["status"] == "LIVE"] == ["20"]
+
+    return is_so
+
+
+def _is_left(world: World, token: str) -> Callable[[], Awaitable[bool]]:
+    async def is_so() -> bool:
+        [position] = await world.stage.rows("positions", token=token)
+        is_flat = position["status"] == "flat" and position["current_sl"] is None
+        return is_flat and await world.is_settled(token)
+
+    return is_so
+
+
+async def _traded(world: World, token: str) -> tuple[Decimal, Decimal]:
+    """Return the shares bought and sold at the exchange."""
+    sizes = {"BUY": Decimal(0), "SELL": Decimal(0)}
+    for row in await world.orders_at_exchange(token):
+        sizes[row["side"]] += Decimal(row["filled_size"])
+    return sizes["BUY"], sizes["SELL"]
 
 
 def _stands(world: World, state: str) -> Callable[[], Awaitable[bool]]:

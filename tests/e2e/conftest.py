@@ -12,8 +12,13 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from temporalio.client import Client
 
+from domain.protection import Crossing
+from domain.signal import PositionTask
 from infra.clock import utc_now
+from infra.temporal import DATA_CONVERTER
+from infra.temporal_workflows import TemporalWorkflows
 from tests.chaos.evidence import OK, REFUSED, UNKNOWN, Evidence, Ledger, Sent
 from tests.e2e.collector import Collector, collecting
 from workers.demo_claims import account_claims, order_claims
@@ -143,6 +148,16 @@ class World:
             return (await self.stage.http.post(url, headers=headers)).status_code == 202
 
         await self.stage.until(f"{verb} to be taken", is_taken)
+
+    async def cross(self, token: str) -> None:
+        """Tell a position that its stop seems to be reached, as whoever watches prices does."""
+        temporal = self.stage.endpoints.temporal
+        client = await Client.connect(
+            temporal.address, namespace=temporal.namespace, data_converter=DATA_CONVERTER
+        )
+        task = PositionTask(account_id=self.stage.endpoints.accounts[0].id, token_id=token)
+        seen = Crossing(price=Decimal("0.29"), seen_at=utc_now(), seen_by="guardian")
+        await TemporalWorkflows(client).price_crossed(task, seen)
 
     async def signal(self, signal_id: str) -> Row:
         """Return a signal as it stands."""

@@ -32,7 +32,7 @@ from infra.store.orders import Orders
 from tests.exchanges.desk import Desk, a_desk, eventually
 from tests.paper.conftest import Server, free_port
 from tests.store.making import ACCOUNT, rows
-from tests.workflows.memory import Calls
+from tests.workflows.calls import Calls
 
 pytestmark = pytest.mark.services
 

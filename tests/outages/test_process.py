@@ -25,8 +25,9 @@ from tests.api.conftest import free_port
 from tests.outages.durable import within
 from tests.store.making import ACCOUNT, WIDE, an_order
 from tests.workflows.books import Books
+from tests.workflows.calls import Calls
 from tests.workflows.conftest import running
-from tests.workflows.memory import Calls, Ledger, ServerClock, Venue, a_wish, no_failpoint
+from tests.workflows.memory import Ledger, ServerClock, Venue, a_wish, no_failpoint
 from workers.process import watch_loop
 from workflows.work_order import WorkOrder
 

@@ -28,8 +28,9 @@ from infra.store.fills import Fills
 from infra.store.orders import Orders
 from infra.store.rows import read
 from tests.store.making import NOW, WIDE, YES, a_fill, a_market, an_order, rows
+from tests.workflows.calls import Calls
 from tests.workflows.memory import YES as WET
-from tests.workflows.memory import Calls, Ledger, ServerClock, Venue, a_wish, no_failpoint
+from tests.workflows.memory import Ledger, ServerClock, Venue, a_wish, no_failpoint
 
 pytestmark = pytest.mark.services
 

@@ -19,7 +19,7 @@ from tests.exchanges.desk import Desk, a_desk
 from tests.exchanges.scripted import terms
 from tests.paper.conftest import Server, free_port
 from tests.store.making import later, rows
-from tests.workflows.memory import Calls
+from tests.workflows.calls import Calls
 
 pytestmark = pytest.mark.services
 

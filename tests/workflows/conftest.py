@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.failures import FailureTranslator
 from activities.guard import GuardActivities
 from activities.orders import Desk, OrderActivities, Outcome
+from activities.protection import ProtectionActivities
 from activities.signals import SignalActivities
 from activities.sweep import SweepActivities
 from domain.ids import digest, signal_workflow_id
@@ -29,7 +31,9 @@ from domain.signal import OrderRequest, PositionTask, SignalTask
 from domain.stop import StopRule
 from infra.temporal import DATA_CONVERTER
 from tests.workflows.books import Books
-from tests.workflows.memory import LIMITS, Calls, Ledger, ServerClock, Venue, no_failpoint
+from tests.workflows.calls import Calls
+from tests.workflows.memory import LIMITS, Ledger, ServerClock, Venue, no_failpoint
+from tests.workflows.unheld import Unheld
 from workers.wiring import trading_activities
 from workflows.execute_signal import ExecuteSignal
 from workflows.guard_account import GuardAccount, GuardianTask
@@ -186,7 +190,9 @@ def running(client: Client, queue: str, venue: Venue, books: Books, calls: Calls
         task_queue=queue,
         workflows=WORKFLOWS[TRADING],
         workflow_runner=SANDBOX,
-        activities=trading_activities(orders, signals, guard, looking(guard, books)),
+        activities=trading_activities(
+            orders, signals, guard, looking(guard, books), _unprotected(venue, ledger)
+        ),
         interceptors=[FailureTranslator()],
     )
 
@@ -201,4 +207,16 @@ def looking(guard: GuardActivities, books: Books) -> SweepActivities:
         workflows=guard.workflows,
         check_limits=guard.check_limits,
         clock=guard.clock,
+    )
+
+
+def _unprotected(venue: Venue, ledger: Ledger) -> ProtectionActivities:
+    """Return the activities of protection where nothing was ever held."""
+    return ProtectionActivities(
+        desks={"main": Desk(exchange=venue, exits=venue, limits=LIMITS)},
+        floors={"main": Decimal("0.5")},
+        protections=Unheld(),
+        markets=ledger,
+        clock=venue.clock,
+        failpoint=no_failpoint,
     )

@@ -35,7 +35,8 @@ from infra.store.orders import Orders
 from infra.store.sealing import Cipher
 from infra.store.signals import Signals
 from tests.store.making import KEY, NOW, WALLET, later
-from tests.workflows.memory import LIMITS, MARKET, Calls, ServerClock, Venue, a_wish, no_failpoint
+from tests.workflows.calls import Calls
+from tests.workflows.memory import LIMITS, MARKET, ServerClock, Venue, a_wish, no_failpoint
 from workflows.options import TRADING
 from workflows.registry import RUNNER, WORKFLOWS
 from workflows.work_order import OrderStatus, WorkOrder

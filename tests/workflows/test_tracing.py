@@ -29,8 +29,9 @@ from infra.telemetry import JsonLines
 from infra.tracing import Origin, point
 from tests.spans import collected, parent_id, span_id, trace_of
 from tests.workflows.books import Books
+from tests.workflows.calls import Calls
 from tests.workflows.conftest import Engine, running
-from tests.workflows.memory import YES, Calls, Ledger, ServerClock, Venue, a_wish
+from tests.workflows.memory import YES, Ledger, ServerClock, Venue, a_wish
 from tests.workflows.test_hold_position import a_sale
 from workflows.hold_position import HoldPosition
 from workflows.options import TRADING

@@ -93,6 +93,7 @@ class Signer:
                 size=size,
                 side=terms.side.value,
                 expiration=_expiration(terms, expires_at),
+                post_only=terms.post_only,
             )
         if terms.side is Side.BUY:
             return await self._client.create_market_order(

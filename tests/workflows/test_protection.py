@@ -1,0 +1,153 @@
+"""What a user may rely on once a position is held: it is protected, and left when it has to be."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+import pytest_asyncio
+from temporalio.service import RPCError
+from temporalio.testing import WorkflowEnvironment
+
+from domain.errors import RejectedError
+from domain.protection import Crossing, Exit, Protect, Repair
+from infra.store.database import open_database
+from tests.workflows.held import HERE, Bourse, Held
+from tests.workflows.memory import ServerClock
+
+pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="session")]
+
+
+CROSSED = Crossing(
+    price=Decimal("0.29"), seen_at=datetime(2026, 1, 1, tzinfo=UTC), seen_by="guardian"
+)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def held(skipping: WorkflowEnvironment, database_url: str) -> AsyncGenerator[Held]:
+    """A worker, an exchange, and an account that holds nothing yet."""
+    venue = Bourse(clock=ServerClock(read=skipping.get_current_time))
+    await venue.clock.refresh()
+    engine = open_database(database_url, pool_size=10)
+    made = Held(skipping.client, engine, venue)
+    await made.open()
+    async with made.worker():
+        yield made
+        with contextlib.suppress(RPCError):
+            await made.handle.terminate("the test is over")
+    await engine.dispose()
+
+
+async def test_a_filled_entry_has_its_target_resting_and_its_stop_armed(held: Held) -> None:
+    await held.buy(40)
+
+    now = await held.rests(40, "0.60")
+
+    assert now.stop is not None
+    assert (now.stop.status, now.stop.price, now.stop.size) == ("armed", Decimal("0.30"), 40)
+    assert held.venue.posts_only == [True]
+
+
+async def test_further_entries_enlarge_the_target_and_a_partial_one_shrinks(held: Held) -> None:
+    await held.buy(40)
+    await held.rests(40, "0.60")
+    await held.buy(20, stop=None, target=None)
+    await held.rests(60, "0.60")
+    (resting,) = held.venue.resting()
+
+    await held.tell(held.venue.match(resting.order_hash, Decimal(25)))
+
+    now = await held.rests(35, "0.60")
+    assert now.stop is not None
+    assert now.stop.size == 35
+    assert len(held.venue.sends) == 2
+
+
+async def test_a_reached_target_leaves_nothing_behind(held: Held) -> None:
+    await held.buy(40)
+    await held.rests(40, "0.60")
+    (resting,) = held.venue.resting()
+
+    await held.tell(held.venue.match(resting.order_hash, Decimal(40)))
+
+    await held.flat()
+    await asyncio.wait_for(held.handle.result(), 20)
+
+
+async def test_a_stop_that_is_reached_sells_everything_once(held: Held) -> None:
+    await held.buy(40)
+    await held.rests(40, "0.60")
+    held.venue.bids = [("0.29", 1000)]
+
+    await held.workflows.price_crossed(HERE, CROSSED)
+
+    await held.flat()
+    assert held.venue.sold == 40
+    assert held.venue.refused == []
+
+
+async def test_a_price_that_has_come_back_sells_nothing(held: Held) -> None:
+    await held.buy(40)
+    await held.rests(40, "0.60")
+
+    await held.workflows.price_crossed(HERE, CROSSED)
+    await held.workflows.repair(HERE, Repair(why=("a look",)))
+
+    now = await held.rests(40, "0.60")
+    assert now.exit is None
+    assert held.venue.sold == 0
+
+
+async def test_a_change_of_plan_moves_stop_and_target(held: Held) -> None:
+    await held.buy(40)
+    await held.rests(40, "0.60")
+
+    await held.workflows.protect(
+        HERE, Protect(stop_loss=Decimal("0.35"), take_profit=Decimal("0.70"))
+    )
+
+    now = await held.rests(40, "0.70")
+    assert now.stop is not None
+    assert (now.stop.status, now.stop.price) == ("armed", Decimal("0.35"))
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        (Protect(stop_loss=Decimal("0.50")), "best bid 0.45"),
+        (Protect(take_profit=Decimal("0.50")), "best ask 0.55"),
+        (Protect(stop_loss=Decimal("0.333")), "grid of 0.01"),
+        (Protect(stop_loss=Decimal("0.40"), take_profit=Decimal("0.40")), "not below take_profit"),
+        (Protect(), "name a stop_loss"),
+    ],
+    ids=["above the bid", "below the ask", "off tick", "crossed", "empty"],
+)
+async def test_a_plan_that_makes_no_sense_is_refused_with_words(
+    held: Held, wish: Protect, words: str
+) -> None:
+    await held.buy(40)
+    before = await held.rests(40, "0.60")
+
+    with pytest.raises(RejectedError, match=words):
+        await held.workflows.protect(HERE, wish)
+
+    assert (await held.known()).plan == before.plan
+
+
+async def test_without_a_position_a_plan_and_an_exit_are_refused(held: Held) -> None:
+    with pytest.raises(RejectedError, match="no position is held"):
+        await held.workflows.protect(HERE, Protect(stop_loss=Decimal("0.30")))
+    with pytest.raises(RejectedError, match="no position is held"):
+        await held.workflows.exit(HERE, Exit())
+
+
+async def test_an_exit_that_is_asked_for_sells_everything(held: Held) -> None:
+    await held.buy(40)
+    await held.rests(40, "0.60")
+
+    await held.workflows.exit(HERE, Exit(reason="enough"))
+
+    await held.flat()
+    assert held.venue.sold == 40
