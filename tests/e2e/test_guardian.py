@@ -16,7 +16,7 @@ async def test_o5_a_guardian_that_somebody_terminates_is_back_and_the_event_says
     client = await Client.connect(world.stage.endpoints.temporal.address, identity="ann@desk")
     guardian = client.get_workflow_handle(GUARDIAN)
     before = (await guardian.describe()).run_id
-    await guardian.terminate("by mistake")
+    await guardian.terminate(reason="by mistake")
 
     async def is_back() -> bool:
         now = await guardian.describe()
