@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from temporalio import activity
 
 from activities.orders import Outcome
-from domain.errors import InvalidInputError
+from activities.wishes import WishActivities
+from domain.errors import InvalidInputError, RejectedError
 from domain.ids import position_id, position_workflow_id, signal_workflow_id
-from domain.order import OrderType
+from domain.order import Order, OrderType
 from domain.ports import FillStore, MarketStore, OrderStore, Workflows
+from domain.protection import TAKEN_AWAY, Protect
 from domain.signal import (
     Action,
     CancelRequest,
@@ -30,8 +32,13 @@ class Legs:
 
 @dataclass(frozen=True)
 class SignalActivities:
-    """The activities of signals that are not a single entry."""
+    """The activities of signals that are not a single entry.
 
+    Attributes:
+        wishes: those about one position's protection or its end.
+    """
+
+    wishes: WishActivities
     orders: OrderStore
     fills: FillStore
     markets: MarketStore
@@ -93,10 +100,23 @@ class SignalActivities:
             return f"no order {wanted} on this account", SignalStatus.DENIED
         if order.is_over:
             return f"already {order.state}", SignalStatus.PROCESSED
+        if order.type is OrderType.TAKE_PROFIT:
+            return await self._take_away(task, order)
         if not await self.workflows.cancel_order(order.workflow_id, _cancel_request(task, wanted)):
             words = f"nothing works order {wanted} any more; it is {order.state}"
             return words, SignalStatus.ERROR
         return "cancel asked", SignalStatus.PROCESSED
+
+    async def _take_away(self, task: SignalTask, order: Order) -> tuple[str, SignalStatus]:
+        """Take a take-profit out of its plan: cancelled alone, it would be put back."""
+        place = PositionTask(account_id=order.account_id, token_id=order.token_id)
+        by = task.by or f"signal {task.signal_id}"
+        wish = Protect(take_profit=TAKEN_AWAY, by=by, signal_id=task.signal_id)
+        try:
+            await self.workflows.protect(place, wish)
+        except RejectedError as error:
+            return str(error), SignalStatus.DENIED
+        return "cancel asked; the plan has no take-profit any more", SignalStatus.PROCESSED
 
     async def _cancel_all(self, task: SignalTask, tokens: set[str]) -> tuple[str, SignalStatus]:
         """Cancel what rests in these tokens; a plan's take-profits stay, they protect."""

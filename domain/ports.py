@@ -362,6 +362,14 @@ class ProtectionStore(Protocol):
         ...
 
 
+class EntryPlans(Protocol):
+    """What entries that are still open wish for their position, once they fill."""
+
+    async def change(self, place: PositionTask, wish: Protect) -> list[str]:
+        """Change the wish of each open entry of a position; return their hashes."""
+        ...
+
+
 class SignalStore(Protocol):
     """The inbox, as the workflows see it."""
 

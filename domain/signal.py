@@ -170,6 +170,11 @@ class SignalTask:
     received_at: datetime | None = None
     by: str | None = None
 
+    @property
+    def is_exit(self) -> bool:
+        """An operator wants out of the whole position, however long that takes."""
+        return self.by is not None and self.instruction.action is Action.CLOSE
+
 
 def resumed(order: Order) -> OrderRequest:
     """Return the request that works `order` on: preparing it finds its row by the intent."""

@@ -20,6 +20,9 @@ class Point(StrEnum):
     SIGNAL_STARTED = "signal.started"
     SALES_DELIVERED = "sales.delivered"
     CANCEL_DELIVERED = "cancel.delivered"
+    PROTECTION_DELIVERED = "protection.delivered"
+    EXIT_DELIVERED = "exit.delivered"
+    EXIT_LOOKED_AT = "exit.looked_at"
     ORDER_PREPARED = "order.prepared"
     ORDER_SIGNED = "order.signed"
     ORDER_ADMITTED = "order.admitted"
@@ -45,6 +48,9 @@ class Point(StrEnum):
 OF_ACTIVITY: Final[Mapping[str, Point]] = {
     "deliver_sales": Point.SALES_DELIVERED,
     "deliver_cancel": Point.CANCEL_DELIVERED,
+    "deliver_protection": Point.PROTECTION_DELIVERED,
+    "deliver_exit": Point.EXIT_DELIVERED,
+    "look_at_exit": Point.EXIT_LOOKED_AT,
     "prepare": Point.ORDER_PREPARED,
     "submit": Point.ORDER_SENT,
     "record_answer": Point.ORDER_ANSWERED,
@@ -63,6 +69,7 @@ INNER: Final = frozenset(
         Point.SEND_COUNTED,
         Point.EXCHANGE_POSTED,
         Point.EXCHANGE_ASKED,
+        Point.EXIT_LOOKED_AT,  # every ten seconds until it is over
         Point.ORDER_LOOKED_UP,  # every few seconds as long as an order rests
         Point.ORDER_RELOADED,
     }

@@ -19,6 +19,7 @@ from activities.signals import SignalActivities
 from activities.streams import Feed, StreamActivities
 from activities.sweep import SweepActivities
 from activities.trades import Recorder
+from activities.wishes import WishActivities
 from domain.errors import HoldfastError
 from domain.risk import AccountState
 from infra.clock import utc_now
@@ -34,6 +35,7 @@ from infra.store.breakers import Breakers
 from infra.store.calls import Calls
 from infra.store.database import open_database
 from infra.store.days import Days
+from infra.store.entry_plans import EntryPlans
 from infra.store.fills import Fills
 from infra.store.guardians import Guardians
 from infra.store.markets import Markets
@@ -175,8 +177,18 @@ def order_activities(parts: Parts) -> OrderActivities:
 
 def signal_activities(parts: Parts) -> SignalActivities:
     """Return the activities of signals that are not a single entry."""
+    wishes = WishActivities(
+        entries=EntryPlans(parts.orders.engine),
+        markets=parts.markets,
+        protections=parts.protections,
+        workflows=parts.workflows,
+    )
     return SignalActivities(
-        orders=parts.orders, fills=parts.fills, markets=parts.markets, workflows=parts.workflows
+        wishes=wishes,
+        orders=parts.orders,
+        fills=parts.fills,
+        markets=parts.markets,
+        workflows=parts.workflows,
     )
 
 
@@ -246,6 +258,9 @@ def trading_activities(
         signals.deliver_sales,
         signals.deliver_cancel,
         sweeps.sweep,
+        signals.wishes.deliver_protection,
+        signals.wishes.deliver_exit,
+        signals.wishes.look_at_exit,
         guard.standing,
         guard.close_gate,
         guard.tell_orders,

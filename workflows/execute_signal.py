@@ -1,5 +1,6 @@
 """Carrying out a signal that is not a single entry: the workflow `signal-{signal_id}`."""
 
+from datetime import timedelta
 from typing import Final
 
 from temporalio import workflow
@@ -12,8 +13,11 @@ from workflows.order_life import LegOutcome
 with workflow.unsafe.imports_passed_through():
     from activities.orders import OrderActivities, Outcome
     from activities.signals import SignalActivities
+    from activities.wishes import WishActivities
 
-PROTECTION_ABSENT: Final = "stop-loss and take-profit cannot be changed by signal in this version"
+EXIT_LOOKS: Final = 12  # of eight seconds each, and the pauses between them
+EXIT_PAUSE: Final = timedelta(seconds=2)
+STILL_SELLING: Final = "not flat yet: the position's workflow goes on selling (`holdfast why` it)"
 
 
 @workflow.defn(name="ExecuteSignal")
@@ -48,15 +52,37 @@ class ExecuteSignal:
     async def _carry_out(self, task: SignalTask) -> Outcome:
         """Do what the action asks for."""
         action = task.instruction.action
+        if task.is_exit:
+            return await self._leave(task)
         if action in SALES or action is Action.CLOSEALL:
             return await self._sell(task)
         if action is Action.CANCEL:
             return await workflow.execute_activity_method(
                 SignalActivities.deliver_cancel, task, **options.ACT, summary="cancel an order"
             )
-        return Outcome(
-            signal_id=task.signal_id, status=SignalStatus.DENIED, reason=PROTECTION_ABSENT
+        return await workflow.execute_activity_method(
+            WishActivities.deliver_protection,
+            task,
+            **options.ACT,
+            summary="change the plan of a position",
         )
+
+    async def _leave(self, task: SignalTask) -> Outcome:
+        """Have the position left and wait until it is flat; its own workflow never gives up."""
+        outcome = await workflow.execute_activity_method(
+            WishActivities.deliver_exit, task, **options.ACT, summary="leave a position"
+        )
+        for _ in range(EXIT_LOOKS):
+            if outcome is not None:
+                return outcome
+            outcome = await workflow.execute_activity_method(
+                WishActivities.look_at_exit, task, **options.ACT, summary="is it flat?"
+            )
+            if outcome is None:
+                await workflow.sleep(EXIT_PAUSE)
+        if outcome is not None:
+            return outcome
+        return Outcome(signal_id=task.signal_id, status=SignalStatus.ERROR, reason=STILL_SELLING)
 
     async def _sell(self, task: SignalTask) -> Outcome:
         """Hand the sales over and wait until each rests or is over."""

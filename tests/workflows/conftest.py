@@ -24,7 +24,6 @@ from activities.failures import FailureTranslator
 from activities.guard import GuardActivities
 from activities.orders import Desk, OrderActivities, Outcome
 from activities.protection import ProtectionActivities
-from activities.signals import SignalActivities
 from activities.sweep import SweepActivities
 from domain.ids import digest, signal_workflow_id
 from domain.signal import OrderRequest, PositionTask, SignalTask
@@ -34,6 +33,7 @@ from tests.workflows.books import Books
 from tests.workflows.calls import Calls
 from tests.workflows.memory import LIMITS, Ledger, ServerClock, Venue, no_failpoint
 from tests.workflows.unheld import Unheld
+from tests.workflows.wishing import signal_activities
 from workers.wiring import trading_activities
 from workflows.execute_signal import ExecuteSignal
 from workflows.guard_account import GuardAccount, GuardianTask
@@ -184,7 +184,7 @@ def running(client: Client, queue: str, venue: Venue, books: Books, calls: Calls
         failpoint=no_failpoint,
     )
     ledger.now = venue.clock
-    signals = SignalActivities(orders=ledger, fills=ledger, markets=ledger, workflows=calls)
+    signals = signal_activities(ledger, calls)
     return Worker(
         client,
         task_queue=queue,

@@ -1,5 +1,6 @@
 """What a user may rely on for signals that are not a single entry."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from domain.order import OrderSource, OrderState, OrderType
+from domain.protection import TAKEN_AWAY, Exit, Protect
 from domain.signal import Action, Instruction, SignalStatus, SignalTask
 from tests.store.making import NOW, an_order
 from tests.workflows.conftest import Engine
@@ -66,13 +68,60 @@ async def test_closing_nothing_is_processed_and_says_so(engine: Engine) -> None:
     assert "no open position" in (outcome.reason or "")
 
 
-async def test_a_change_of_protection_is_denied_and_says_why(engine: Engine) -> None:
-    task = a_task("maj", action=Action.MAJ, market="will-it-rain", outcome="Yes")
+async def test_maj_is_a_workflow_of_its_own_that_hands_the_plan_to_the_positions_writer(
+    engine: Engine,
+) -> None:
+    engine.ledger.held = {YES: Decimal(10)}
+    prices = {"stop_loss": Decimal("0.4"), "take_profit": Decimal("0.6")}
+    task = a_task("maj", action=Action.MAJ, market="will-it-rain", outcome="Yes", **prices)
 
     outcome = await (await engine.execute(task)).result()
 
-    assert outcome.status is SignalStatus.DENIED
-    assert "stop-loss" in (outcome.reason or "")
+    assert outcome.status is SignalStatus.PROCESSED
+    [(place, wish)] = engine.calls.wishes
+    assert place.token_id == YES
+    assert wish == Protect(**prices, by="signal maj", signal_id="maj")
+    assert engine.ledger.settled["maj"][0] is SignalStatus.PROCESSED
+
+
+async def test_maj_without_a_position_is_processed_with_a_message_and_stops(
+    engine: Engine,
+) -> None:
+    task = a_task("late", action=Action.MAJ, market="will-it-rain", outcome="Yes")
+
+    outcome = await (await engine.execute(task)).result()
+
+    assert outcome.status is SignalStatus.PROCESSED
+    assert "no open position" in (outcome.reason or "")
+    assert engine.calls.wishes == []
+
+
+async def test_an_operators_exit_is_handed_over_and_answered_when_the_position_is_flat(
+    engine: Engine,
+) -> None:
+    engine.ledger.held = {YES: Decimal(10)}
+    task = a_task("exit", action=Action.CLOSE, market=YES, reason="news")
+
+    outcome = await (await engine.execute(replace(task, by="ann"))).result()
+
+    assert [wish for _, wish in engine.calls.wishes] == [
+        Exit(reason="news", by="ann", signal_id="exit")
+    ]
+    assert outcome.status is SignalStatus.PROCESSED
+    assert engine.calls.sales == []
+
+
+async def test_cancelling_a_take_profit_takes_it_out_of_the_plan(engine: Engine) -> None:
+    """Cancelled alone, it would be put back by whoever keeps the plan."""
+    rest(engine, "1", YES, type=OrderType.TAKE_PROFIT)
+    task = a_task("target", action=Action.CANCEL, order_hash="0x1")
+
+    outcome = await (await engine.execute(task)).result()
+
+    [(_, wish)] = engine.calls.wishes
+    assert wish == Protect(take_profit=TAKEN_AWAY, by="signal target", signal_id="target")
+    assert engine.calls.cancels == []
+    assert outcome.status is SignalStatus.PROCESSED
 
 
 async def test_cancelling_an_order_nobody_knows_is_denied_and_says_so(engine: Engine) -> None:
