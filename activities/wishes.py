@@ -107,13 +107,13 @@ class WishActivities:
         self, place: PositionTask, is_so: Callable[[Guarded], bool]
     ) -> Guarded | None:
         """Return the position once something is so of it, or as it is when patience ends."""
-        for look in range(LOOKS):
-            now = await self._guarded(place)
+        now = await self._guarded(place)
+        for _ in range(LOOKS - 1):
             if now is None or is_so(now):
-                return now
-            if look < LOOKS - 1:
-                activity.heartbeat()
-                await asyncio.sleep(LOOK_SECONDS)
+                break
+            activity.heartbeat()
+            await asyncio.sleep(LOOK_SECONDS)
+            now = await self._guarded(place)
         return now
 
 

@@ -3,10 +3,9 @@
 import asyncio
 import sys
 import tempfile
-from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from rich.console import Console
@@ -14,34 +13,15 @@ from rich.table import Table
 
 from domain.errors import HoldfastError
 from infra.clock import monotonic_seconds
-from workers.demo_claims import Claim, account_claims, order_claims, short, shown
-from workers.demo_stage import Stage, StageError, addresses, raised
+from workers.demo_claims import account_claims, order_claims, short, shown
+from workers.demo_protection import halted, protected
+from workers.demo_stage import Stage, addresses, raised
+from workers.demo_story import Row, Story, accepted, book, is_over, is_settled
 
 SHARES: Final = Decimal(100)
 PRICE: Final = "0.52"
 PIECES: Final = ("40", "35", "25")  # before the kill, while the worker is dead, after it is back
-OVER: Final = {"FILLED", "CANCELLED", "EXPIRED", "REJECTED", "ABANDONED"}
-ACCEPTED: Final = 202
 REPEATED: Final = 200
-
-Row = dict[str, Any]
-
-
-@dataclass
-class Story:
-    """The demo as it is told: what has been shown, and what has been claimed."""
-
-    stage: Stage
-    console: Console
-    claims: list[Claim] = field(default_factory=list[Claim])
-
-    def say(self, words: str) -> None:
-        """Tell one step."""
-        self.console.print(f"[green]✔[/green] {words}", highlight=False)
-
-    def claim(self, words: str, *, exchange: object, engine: object) -> None:
-        """Put one comparison on the list."""
-        self.claims.append(Claim(words=words, exchange=str(exchange), engine=str(engine)))
 
 
 async def run_demo(*, fast: bool) -> int:
@@ -76,13 +56,15 @@ async def run_demo(*, fast: bool) -> int:
 
 
 async def _tell(story: Story) -> None:
-    """Tell the three acts."""
+    """Tell the acts, one after the other."""
     markets = [row for row in await story.stage.rows("markets") if row["accepting_orders"]]
     plain = [row for row in markets if not row["neg_risk"] and row["tick_size"] == "0.01"]
-    first, second = sorted(plain, key=lambda row: str(row["slug"]))[:2]
+    first, second, third = sorted(plain, key=lambda row: str(row["slug"]))[:3]
     await _killed_in_the_middle(story, first)
     await _sold(story, first)
     await _answer_lost(story, second)
+    await protected(story, third)
+    await halted(story, second)
 
 
 async def _killed_in_the_middle(story: Story, market: Row) -> None:
@@ -97,12 +79,12 @@ async def _killed_in_the_middle(story: Story, market: Row) -> None:
         "price": PRICE,
         "id": "demo-entry",
     }
-    signal_id, milliseconds = await _accepted(stage, alert)
+    signal_id, milliseconds = await accepted(stage, alert)
     story.say(f"alert stored and accepted in {milliseconds:.0f} ms: signal {signal_id}")
     await stage.until("the first fill", lambda: _has_filled(stage, token, PIECES[0]))
     await _fill_while_dead(story, token)
     await _offer(stage, token, PIECES[2])
-    await stage.until("the order's end", lambda: _is_over(stage, signal_id))
+    await stage.until("the order's end", lambda: is_over(stage, signal_id))
     story.say("the new worker resumes: the order is worked to its last share")
     status, again, _ = await stage.alert(alert)
     story.claim(
@@ -110,7 +92,7 @@ async def _killed_in_the_middle(story: Story, market: Row) -> None:
         exchange=f"{REPEATED} {signal_id}",
         engine=f"{status} {again['signal_id']}",
     )
-    await stage.until("settlement", lambda: _is_settled(stage, token))
+    await stage.until("settlement", lambda: is_settled(stage, token))
     story.claims += await order_claims(stage, signal_id)
     story.claims += await account_claims(stage, token)
 
@@ -137,19 +119,11 @@ async def _fill_while_dead(story: Story, token: str) -> None:
     )
 
 
-async def _accepted(stage: Stage, alert: Row) -> tuple[str, float]:
-    """Send an alert that must be accepted; return its signal's id and the milliseconds."""
-    status, answer, milliseconds = await stage.alert(alert)
-    if status != ACCEPTED:
-        raise StageError(f"the alert was answered {status}: {answer}")
-    return str(answer["signal_id"]), milliseconds
-
-
 async def _sold(story: Story, market: Row) -> None:
     """Half the position is sold, so that there is a profit to compare."""
     stage, token = story.stage, str(market["tokens"][0]["token_id"])
-    await stage.admin("/book", _book(token, bids=[["0.57", "500"]], asks=[["0.59", "500"]]))
-    signal_id, _ = await _accepted(
+    await stage.admin("/book", book(token, bids=[["0.57", "500"]], asks=[["0.59", "500"]]))
+    signal_id, _ = await accepted(
         stage,
         {
             "action": "SellMarket",
@@ -159,8 +133,8 @@ async def _sold(story: Story, market: Row) -> None:
             "id": "demo-exit",
         },
     )
-    await stage.until("the sale", lambda: _is_over(stage, signal_id))
-    await stage.until("settlement", lambda: _is_settled(stage, token))
+    await stage.until("the sale", lambda: is_over(stage, signal_id))
+    await stage.until("settlement", lambda: is_settled(stage, token))
     [position] = await stage.rows("positions", token=token)
     story.say(f"half is sold again: realised ${shown(position['realised_pnl_average'])}")
     story.claims += await account_claims(stage, token)
@@ -169,10 +143,10 @@ async def _sold(story: Story, market: Row) -> None:
 async def _answer_lost(story: Story, market: Row) -> None:
     """The exchange accepts an order and its answer never arrives."""
     stage, token = story.stage, str(market["tokens"][0]["token_id"])
-    await stage.admin("/book", _book(token, bids=[["0.30", "500"]], asks=[["0.40", "500"]]))
+    await stage.admin("/book", book(token, bids=[["0.30", "500"]], asks=[["0.40", "500"]]))
     lost = {"match": {"method": "POST", "path": "/order"}, "when": "after", "do": {"drop": True}}
     await stage.admin("/faults", {**lost, "times": 1})
-    signal_id, _ = await _accepted(
+    signal_id, _ = await accepted(
         stage,
         {
             "action": "BuyMarket",
@@ -182,8 +156,8 @@ async def _answer_lost(story: Story, market: Row) -> None:
             "id": "demo-lost-answer",
         },
     )
-    await stage.until("the lost order's end", lambda: _is_over(stage, signal_id))
-    await stage.until("settlement", lambda: _is_settled(stage, token))
+    await stage.until("the lost order's end", lambda: is_over(stage, signal_id))
+    await stage.until("settlement", lambda: is_settled(stage, token))
     story.say("an order whose answer is lost is found by its hash, not sent again")
     story.claims += await order_claims(stage, signal_id)
     story.claims += await account_claims(stage, token)
@@ -191,12 +165,7 @@ async def _answer_lost(story: Story, market: Row) -> None:
 
 async def _offer(stage: Stage, token: str, size: str) -> None:
     """Offer so many shares at the demo's price, and nothing else below 0.60."""
-    await stage.admin("/book", _book(token, bids=[["0.40", "500"]], asks=[[PRICE, size]]))
-
-
-def _book(token: str, *, bids: list[list[str]], asks: list[list[str]]) -> Row:
-    """Return the body that replaces a market's makers."""
-    return {"token_id": token, "bids": bids, "asks": asks}
+    await stage.admin("/book", book(token, bids=[["0.40", "500"]], asks=[[PRICE, size]]))
 
 
 async def _has_filled(stage: Stage, token: str, size: str) -> bool:
@@ -208,24 +177,6 @@ async def _has_filled(stage: Stage, token: str, size: str) -> bool:
 async def _polls_again(stage: Stage, legs: list[Row]) -> bool:
     """Tell whether a trading worker has begun to take work since these fills."""
     return stage.trading_worker_polls_since() > max(float(leg["matched_at"]) for leg in legs)
-
-
-async def _is_over(stage: Stage, signal_id: str) -> bool:
-    """Tell whether the signal is answered and its orders are over."""
-    orders = await stage.rows("orders", signal_id=signal_id)
-    [signal] = [row for row in await stage.rows("signals") if row["id"] == signal_id]
-    if signal["status"] in {"denied", "error", "expired"}:
-        raise StageError(f"signal {signal_id} is {signal['status']}: {signal['reason']}")
-    is_answered = signal["status"] == "processed"
-    return is_answered and bool(orders) and all(order["state"] in OVER for order in orders)
-
-
-async def _is_settled(stage: Stage, token: str) -> bool:
-    """Tell whether every fill is final with us and at the exchange."""
-    fills = await stage.rows("fills", token=token)
-    legs = await stage.ledger("trades", origin="api", token_id=token)
-    final = {"CONFIRMED", "FAILED"}
-    return len(fills) == len(legs) and all(row["status"] in final for row in [*fills, *legs])
 
 
 def _conclude(story: Story) -> bool:

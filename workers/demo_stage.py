@@ -23,6 +23,7 @@ STOP_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 0.05
 PATIENCE_SECONDS: Final = 120.0
 TRADING: Final = "worker-trading"
+FAILPOINT: Final = "exit.after_tp_cancel=kill9"  # once: the worker dies in the middle of an exit
 POLLING: Final = '"worker.polling"'  # what its log says once it takes work
 
 Row = dict[str, Any]
@@ -78,6 +79,20 @@ class Stage:
         )
         answer.raise_for_status()
         return answer.json()["items"]
+
+    @property
+    def marks(self) -> Path:
+        """Where a failpoint that fired leaves its name."""
+        return _marks(self.folder)
+
+    async def ask(self, path: str, body: Row) -> Row:
+        """Ask the API to act, as an operator would."""
+        api = self.endpoints.api
+        answer = await self.http.post(
+            f"{api.url}/api/v1{path}", json=body, headers={"Authorization": f"Bearer {api.key}"}
+        )
+        answer.raise_for_status()
+        return answer.json()
 
     async def alert(self, body: Row) -> tuple[int, Row, float]:
         """Send an alert as TradingView would; return status, answer and milliseconds."""
@@ -151,6 +166,12 @@ async def raised(folder: Path, tell: Callable[[str], None]) -> Stage:
     return stage
 
 
+def _marks(folder: Path) -> Path:
+    made = folder.parent / "failpoints"
+    made.mkdir(exist_ok=True)
+    return made
+
+
 async def _started(folder: Path, mode: str, *options: str) -> asyncio.subprocess.Process:
     """Start `holdfast up`; what it prints goes beside the folder."""
     with folder.with_suffix(".log").open(mode) as output:
@@ -161,7 +182,9 @@ async def _started(folder: Path, mode: str, *options: str) -> asyncio.subprocess
             stderr=output,
             cwd=Path(__file__).parent.parent,
             # A throw-away stack is not the one that the command is to find afterwards.
-            env=os.environ | {"XDG_STATE_HOME": str(folder.parent)},
+            env=os.environ
+            | {"XDG_STATE_HOME": str(folder.parent)}
+            | {"HOLDFAST_FAILPOINT": FAILPOINT, "HOLDFAST_FAILPOINT_DIR": str(_marks(folder))},
             start_new_session=True,  # Ctrl-C ends the demo, and the demo ends the stack
         )
 

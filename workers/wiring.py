@@ -255,12 +255,8 @@ def trading_activities(
         orders.look,
         orders.cancel,
         orders.settle_signal,
-        signals.deliver_sales,
-        signals.deliver_cancel,
+        *_of_signals(signals),
         sweeps.sweep,
-        signals.wishes.deliver_protection,
-        signals.wishes.deliver_exit,
-        signals.wishes.look_at_exit,
         guard.standing,
         guard.close_gate,
         guard.tell_orders,
@@ -278,6 +274,17 @@ def trading_activities(
         protection.next_sale,
         protection.block_exit,
         protection.close_position,
+    ]
+
+
+def _of_signals(signals: SignalActivities) -> list[Callable[..., Any]]:
+    """Return what carries out signals that are not a single entry."""
+    return [
+        signals.deliver_sales,
+        signals.deliver_cancel,
+        signals.wishes.deliver_protection,
+        signals.wishes.deliver_exit,
+        signals.wishes.look_at_exit,
     ]
 
 

@@ -115,7 +115,9 @@ async def _of_position(reads: Reads, position: Row) -> Story:
     orders = await _oldest_first(
         reads, "orders", ours & (ORDERS.c.token_id == position["token_id"])
     )
-    causes = SIGNALS.c.id.in_({row["signal_id"] for row in orders if row["signal_id"]})
+    told = await reads.where("events", EVENTS.c.position_id == position["id"])
+    named = {row["signal_id"] for row in [*orders, *told] if row["signal_id"]}
+    causes = SIGNALS.c.id.in_(named)
     signals = await _oldest_first(reads, "signals", causes)
     return await _story(reads, "position", position, signals, orders)
 

@@ -10,18 +10,22 @@ from temporalio.testing import ActivityEnvironment
 from activities import wishes
 from activities.orders import Outcome
 from activities.wishes import WishActivities
+from api.commands import Command
 from domain.answer import Answer, Submission
 from domain.errors import RejectedError
 from domain.fill import FillStatus, SeenBy
-from domain.ids import position_workflow_id
+from domain.ids import position_id, position_workflow_id
 from domain.order import Order, OrderSource, OrderType, Side, TimeInForce
 from domain.protection import Exit, Firing, Plan, Protect
 from domain.signal import Action, Instruction, PositionTask, SignalStatus, SignalTask
 from infra.store.entry_plans import EntryPlans
 from infra.store.fills import Fills
+from infra.store.inbox import Inbox
 from infra.store.markets import Markets
 from infra.store.orders import Orders
 from infra.store.protections import Protections
+from infra.store.reads import Reads
+from infra.store.stories import why
 from tests.store.making import ACCOUNT, NOW, WIDE, YES, a_fill, a_market, an_order, kinds, later
 from tests.workflows.calls import Calls
 
@@ -106,11 +110,12 @@ async def acts(
 
 
 def a_wish(action: Action = Action.MAJ, by: str | None = None, **wish: Any) -> SignalTask:
+    fields: dict[str, Any] = {"market": YES} | wish
     return SignalTask(
         signal_id="s9",
         account_id=ACCOUNT,
         source=OrderSource.WEBHOOK,
-        instruction=Instruction(action=action, **({"market": YES} | wish)),
+        instruction=Instruction(action=action, **fields),
         by=by,
     )
 
@@ -242,3 +247,22 @@ async def test_an_exit_is_handed_over_once_and_followed_until_the_position_is_fl
 
     assert [wish for _, wish in writer.wishes] == [Exit(reason="news", by="ann", signal_id="s9")]
     assert outcome == Outcome(signal_id="s9", status=SignalStatus.PROCESSED, reason="flat")
+
+
+async def test_the_story_of_a_position_tells_who_moved_its_plan(
+    acts: WishActivities, orders: Orders, fills: Fills, inbox: Inbox
+) -> None:
+    await bought(orders, fills)
+    wish = Command(
+        action=Action.MAJ, account_id=ACCOUNT, by="ann", key="k", token_id=YES, stop_loss=LOW
+    )
+    taken = await inbox.take(wish.arrival(NOW))
+
+    task = wish.task(taken.signal_id, NOW)
+    await ActivityEnvironment().run(acts.deliver_protection, task)
+
+    told = await why(Reads(orders.engine), position_id(ACCOUNT, YES))
+    assert told is not None
+    assert taken.signal_id in [row["id"] for row in told.signals]
+    [planned] = [row for row in told.events if row["kind"] == "position.planned"]
+    assert (planned["signal_id"], planned["detail"]["by"]) == (taken.signal_id, "ann")

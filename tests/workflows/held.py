@@ -23,6 +23,7 @@ from activities.protection import ProtectionActivities
 from activities.signals import SignalActivities
 from activities.sweep import SweepActivities
 from activities.trades import tell_of
+from activities.wishes import WishActivities
 from domain.answer import Answer, Submission
 from domain.fill import Fill, FillStatus, SeenBy
 from domain.guarded import Guarded
@@ -35,6 +36,7 @@ from domain.signal import PositionTask
 from domain.stop import StopRule
 from infra.store.accounts import Account, Accounts
 from infra.store.days import Days
+from infra.store.entry_plans import EntryPlans
 from infra.store.fills import Fills
 from infra.store.guardians import Guardians
 from infra.store.orders import Orders
@@ -185,8 +187,18 @@ class Held:
     def worker(self) -> Worker:
         """Run the product's workflows and activities on the product's own queue."""
         desks = {"main": Desk(exchange=self.venue, exits=self.venue, limits=LIMITS)}
+        wishes = WishActivities(
+            entries=EntryPlans(self.orders.engine),
+            markets=self.memory,
+            protections=self.protections,
+            workflows=self.workflows,
+        )
         signals = SignalActivities(
-            orders=self.orders, fills=self.fills, markets=self.memory, workflows=self.workflows
+            wishes=wishes,
+            orders=self.orders,
+            fills=self.fills,
+            markets=self.memory,
+            workflows=self.workflows,
         )
         guard = self._guard(desks)
         sweeps = SweepActivities(
