@@ -28,9 +28,11 @@ from activities.sweep import SweepActivities
 from domain.ids import digest, signal_workflow_id
 from domain.signal import OrderRequest, PositionTask, SignalTask
 from domain.stop import StopRule
+from infra.store.database import open_database
 from infra.temporal import DATA_CONVERTER
 from tests.workflows.books import Books
 from tests.workflows.calls import Calls
+from tests.workflows.held import Bourse, Held
 from tests.workflows.memory import LIMITS, Ledger, ServerClock, Venue, no_failpoint
 from tests.workflows.unheld import Unheld
 from tests.workflows.wishing import signal_activities
@@ -220,3 +222,18 @@ def _unprotected(venue: Venue, ledger: Ledger) -> ProtectionActivities:
         clock=venue.clock,
         failpoint=no_failpoint,
     )
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def held(skipping: WorkflowEnvironment, database_url: str) -> AsyncIterator[Held]:
+    """A worker, an exchange, and an account that holds nothing yet."""
+    venue = Bourse(clock=ServerClock(read=skipping.get_current_time))
+    await venue.clock.refresh()
+    engine = open_database(database_url, pool_size=10)
+    made = Held(skipping, engine, venue)
+    await made.open()
+    async with made.worker():
+        yield made
+        with contextlib.suppress(RPCError):
+            await made.handle.terminate("the test is over")
+    await engine.dispose()

@@ -8,11 +8,12 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy.ext.asyncio import AsyncEngine
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 from typing_extensions import override
 
@@ -29,8 +30,9 @@ from domain.fill import Fill, FillStatus, SeenBy
 from domain.guarded import Guarded
 from domain.ids import position_workflow_id
 from domain.market import Book, Level
-from domain.order import TimeInForce
+from domain.order import Side, TimeInForce
 from domain.ports import ActiveOrder, Cancelled, Failpoint
+from domain.protection import Crossing
 from domain.risk import AccountState
 from domain.signal import PositionTask
 from domain.stop import StopRule
@@ -51,7 +53,11 @@ from workflows.hold_position import HoldPosition
 from workflows.options import TRADING
 from workflows.registry import RUNNER, WORKFLOWS
 
+TICK = timedelta(seconds=0.2)
 HERE = PositionTask(account_id="main", token_id=YES)
+CROSSED = Crossing(
+    price=Decimal("0.29"), seen_at=datetime(2026, 1, 1, tzinfo=UTC), seen_by="guardian"
+)
 NO_MATCH = Submission(answer=Answer.REJECTED, words="no orders found to match with FAK order")
 TOO_MUCH = Submission(answer=Answer.REJECTED, words="not enough balance / allowance")
 
@@ -65,8 +71,11 @@ class Bourse(Venue):
         owned: settled shares of the account.
         sold: shares that left it.
         status: of the trades it makes.
-        hidden: whether its trades are not listed yet.
+        is_hiding: its trades are not listed yet.
+        lag: shares that its balances still count and it knows to be sold.
         busy: answers in a row that say "not now", in these words.
+        refused: sales of more than was there.
+        posts_only: of each order that may rest, whether it may only rest.
     """
 
     bids: list[tuple[str, int]] = field(default_factory=lambda: [("0.45", 1000)])
@@ -75,6 +84,7 @@ class Bourse(Venue):
     sold: Decimal = Decimal(0)
     status: FillStatus = FillStatus.CONFIRMED
     is_hiding: bool = False
+    lag: Decimal = Decimal(0)
     busy: list[str] = field(default_factory=list[str])
     refused: list[str] = field(default_factory=list[str])
     before_cancel: Callable[[str], object] | None = None
@@ -84,6 +94,8 @@ class Bourse(Venue):
     async def submit(self, payload: bytes) -> Submission:
         order_hash = str(json.loads(payload)["hash"])
         terms = self.signed[order_hash]
+        if terms.side is Side.BUY:
+            return await self._give(payload, order_hash)
         if self.busy:
             await self.clock.refresh()
             return Submission(answer=Answer.BUSY, words=self.busy.pop(0), retry_after_seconds=1)
@@ -99,6 +111,15 @@ class Bourse(Venue):
     def on_sale(self) -> Decimal:
         """Shares that resting sales may still take."""
         return sum((each.size - each.matched_size for each in self.active.values()), Decimal(0))
+
+    async def _give(self, payload: bytes, order_hash: str) -> Submission:
+        """Match a purchase with whoever offers."""
+        size = self.signed[order_hash].size
+        await super().submit(payload)
+        self.sold -= size  # what `match` counts as gone
+        self.match(order_hash, size)
+        self.owned += size
+        return Submission(answer=Answer.MATCHED, matched_size=size)
 
     async def _take(self, payload: bytes, order_hash: str) -> Submission:
         """Match a sale with whoever bids enough."""
@@ -135,11 +156,18 @@ class Bourse(Venue):
 
     @override
     async def shares(self, token_id: str) -> Decimal:
-        return self.owned - self.sold
+        return self.owned - self.sold + self.lag
 
     @override
     async def book(self, token_id: str) -> Book:
         return Book(token_id=token_id, bids=_levels(self.bids), asks=_levels(self.asks))
+
+    def fail(self, trade: Fill) -> Fill:
+        """Have a trade fail: its shares come back."""
+        failed = replace(trade, status=FillStatus.FAILED)
+        self.trades[self.trades.index(trade)] = failed
+        self.sold -= trade.size
+        return failed
 
     def resting(self) -> list[ActiveOrder]:
         return list(self.active.values())
@@ -153,12 +181,13 @@ def _levels(makers: list[tuple[str, int]]) -> tuple[Level, ...]:
 class Held:
     """One account, one market, and a worker."""
 
-    client: Client
+    environment: WorkflowEnvironment
     engine: AsyncEngine
     venue: Bourse
     failpoint: Failpoint = no_failpoint
 
     def __post_init__(self) -> None:
+        self.client = self.environment.client
         self.orders = Orders(self.engine, Cipher(KEY))
         self.fills = Fills(self.engine, no_failpoint)
         self.protections = Protections(self.engine)
@@ -300,12 +329,13 @@ class Held:
         return guarded
 
     async def until(self, holds: Callable[[Guarded], bool], what: str) -> Guarded:
-        """Wait in real time until the rows say so."""
-        for _ in range(2_000):
+        """Wait until the rows say so; the server's clock goes faster than ours."""
+        for _ in range(1_000):
             now = await self.known()
             if holds(now):
                 return now
             await asyncio.sleep(0.01)
+            await self.environment.sleep(TICK)
         raise AssertionError(f"never: {what}; {await self.known()}; {self.venue.active}")
 
     async def rests(self, size: int, price: str) -> Guarded:

@@ -1,43 +1,15 @@
 """What a user may rely on once a position is held: it is protected, and left when it has to be."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-import pytest_asyncio
-from temporalio.service import RPCError
-from temporalio.testing import WorkflowEnvironment
 
 from domain.errors import RejectedError
-from domain.protection import Crossing, Exit, Protect, Repair
-from infra.store.database import open_database
-from tests.workflows.held import HERE, Bourse, Held
-from tests.workflows.memory import ServerClock
+from domain.protection import Exit, Protect, Repair
+from tests.workflows.held import CROSSED, HERE, Held
 
 pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="session")]
-
-
-CROSSED = Crossing(
-    price=Decimal("0.29"), seen_at=datetime(2026, 1, 1, tzinfo=UTC), seen_by="guardian"
-)
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def held(skipping: WorkflowEnvironment, database_url: str) -> AsyncGenerator[Held]:
-    """A worker, an exchange, and an account that holds nothing yet."""
-    venue = Bourse(clock=ServerClock(read=skipping.get_current_time))
-    await venue.clock.refresh()
-    engine = open_database(database_url, pool_size=10)
-    made = Held(skipping.client, engine, venue)
-    await made.open()
-    async with made.worker():
-        yield made
-        with contextlib.suppress(RPCError):
-            await made.handle.terminate("the test is over")
-    await engine.dispose()
 
 
 async def test_a_filled_entry_has_its_target_resting_and_its_stop_armed(held: Held) -> None:
