@@ -42,10 +42,11 @@ BEGIN_SECONDS = 2.0  # a kill by hand waits no longer for an exchange that does 
 
 @dataclass(frozen=True, kw_only=True)
 class Halt:
-    """A kill of one account."""
+    """A kill of one account, or the shutdown that does as a kill does."""
 
     account_id: str
     kill: Kill
+    cause: str = "kill"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +154,9 @@ class GuardActivities:
         turns = asyncio.Semaphore(TOLD_AT_ONCE)
 
         async def tell(order: Order) -> None:
-            request = CancelRequest(reason=f"kill: {halt.kill.reason}", order_hash=order.order_hash)
+            request = CancelRequest(
+                reason=f"{halt.cause}: {halt.kill.reason}", order_hash=order.order_hash
+            )
             try:
                 async with turns:
                     await self.workflows.cancel_order(order.workflow_id, request)

@@ -1,16 +1,16 @@
 """What an order's life does to the outside: prepare, send, record, look, cancel."""
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
 from temporalio import activity
 
+from activities.beats import heartbeats
 from activities.limits import begin_day, tell_guardian
 from activities.trades import prove_fee_asset, tell_position
 from domain.answer import Answer, Submission
@@ -236,14 +236,15 @@ class OrderActivities:
 
         A process that was frozen since its permit sends nothing: others have gone on without it.
         """
-        async with _heartbeats():
+        async with heartbeats(HEARTBEAT_SECONDS):
             return await self._submitted(order)
 
     async def _submitted(self, order: Order) -> Submission:
         """Send, if it may be sent, and at once."""
         permit = await self.orders.begin_send(order.order_hash, self.clock())
         if permit.payload is None:
-            return Submission(answer=Answer.NOT_SENT, words=permit.refusal)
+            answer = Answer.HELD if permit.waits else Answer.NOT_SENT
+            return Submission(answer=answer, words=permit.refusal)
         permitted_at = time.monotonic()  # it counts while the process is stopped, too
         await self.failpoint("order.before_post")
         exchange = self.desks[order.account_id].exchange_for(order.side)
@@ -326,19 +327,3 @@ class OrderActivities:
             if fill.order_hash == order.order_hash:
                 recorded = await self.fills.record(fill, SeenBy.POLL, self.clock())
                 await tell_position(recorded, fill, self.workflows)
-
-
-@contextlib.asynccontextmanager
-async def _heartbeats() -> AsyncGenerator[None]:
-    """Heartbeat from the event loop while the block runs, so that a dead worker is noticed."""
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            activity.heartbeat()
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()

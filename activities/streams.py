@@ -10,6 +10,7 @@ from temporalio import activity
 from activities.trades import Recorder
 from domain.errors import HoldfastError, InvariantError, UnavailableError
 from domain.fill import SeenBy
+from domain.halt import Reconcile
 from domain.order import TERMINAL, Order, OrderState, Sighting
 from domain.ports import (
     Clock,
@@ -133,6 +134,8 @@ class StreamActivities:
         if isinstance(item, Connected):
             log.info("stream.connected", extra={"account": account_id})
             await self._recorder(account_id).catch_up()
+            wish = Reconcile(by="holdfast", reason="the user channel is open again")
+            await self.workflows.reconcile(account_id, wish)
         elif isinstance(item, Disconnected):
             log.warning("stream.disconnected", extra={"account": account_id, "why": item.why})
         elif isinstance(item, FillSeen):

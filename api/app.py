@@ -9,7 +9,7 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 
-from api import exchange, health, operations, parts, problems, reads, webhooks
+from api import comparing, exchange, health, operations, parts, problems, reads, webhooks
 from api.inbox import START_SECONDS
 from api.pace import Pace
 from api.rebuild import rebuild_forever
@@ -60,6 +60,7 @@ def create(settings: Settings | None = None) -> FastAPI:
         reads.router(),
         exchange.router(),
         operations.router(),
+        comparing.router(),
         health.status_router(),
     ):
         versioned.include_router(one)

@@ -14,6 +14,7 @@ from api.exchange import exchange_status
 from api.keys import MayRead
 from api.limits import with_limits
 from api.parts import Parts, Shared
+from api.periodic import periodic_jobs
 from api.reads import rows
 from domain.breaker import BreakerState
 from domain.errors import InvariantError, UnavailableError
@@ -86,10 +87,24 @@ async def _status(parts: Shared, _: MayRead) -> JSONResponse:
             "open_orders_by_state": still_open,
             "exchange": await exchange_status(parts),
             "guardians": rows(parts, await newest_sweeps(parts.database)),
+            "reconciliations": await _compared(parts),
+            "schedules": await periodic_jobs(parts),
             "waiting_signals": signals.get(SignalStatus.RECEIVED.value, 0),
             "parts": {name: why or "ok" for name, why in (await ills(parts)).items()},
         }
     )
+
+
+async def _compared(parts: Parts) -> list[dict[str, object]]:
+    """Return how each account's last comparison with the exchange ended."""
+    found: list[dict[str, object]] = []
+    for account_id in parts.settings.accounts:
+        last = Asked(filters={"account": account_id}, limit=1)
+        for row in rows(parts, (await parts.reads.page("reconciliations", last)).items):
+            named = ("id", "account_id", "result", "reason", "is_report_only", "ended_at")
+            shown: dict[str, object] = {name: row[name] for name in named}
+            found.append(shown | {"differences": len(row["findings"])})
+    return found
 
 
 async def _metrics(parts: Shared) -> PlainTextResponse:

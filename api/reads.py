@@ -16,7 +16,16 @@ from api.shown import shown_row
 from infra.store.reads import MAX_PAGE, PAGE, Asked, Row
 from infra.store.stories import earned, why
 
-KINDS: Final = ("signals", "orders", "fills", "positions", "events", "markets", "accounts")
+KINDS: Final = (
+    "signals",
+    "orders",
+    "fills",
+    "positions",
+    "events",
+    "markets",
+    "accounts",
+    "reconciliations",
+)
 PAGING: Final = frozenset({"since", "cursor", "limit"})
 ROWS: Final = ("signals", "orders", "fills", "positions", "protections", "events")
 

@@ -17,6 +17,7 @@ class Answer(StrEnum):
     BUSY = "busy"
     DUPLICATE = "duplicate"
     UNKNOWN = "unknown"
+    HELD = "held"  # nothing left: the account is being compared with the exchange, it waits
     NOT_SENT = "not_sent"  # a halt, a cancel or the order's end came first
 
 

@@ -11,6 +11,7 @@ from domain.risk import AccountState
 from domain.signal import OrderRequest, SizeKind, Sizing
 
 ALL: Final = Sizing(kind=SizeKind.PERCENT, value=Decimal(100))
+SHUTDOWN: Final = "shutdown"  # begins the reason of an account that is being shut down
 RESUMABLE: Final = frozenset({AccountState.HALTED, AccountState.STOPPED})
 
 
@@ -41,12 +42,41 @@ class Resume:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reconcile:
+    """A wish that our books be compared with the exchange.
+
+    Attributes:
+        by: who asks; kept on the report.
+        is_report_only: say what differs and change nothing.
+        opens: a worker starts: an account that was shut down may trade again afterwards.
+    """
+
+    by: str = "an operator"
+    reason: str = "by hand"
+    is_report_only: bool = False
+    opens: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shutdown:
+    """A wish that an account stop in good order: nothing rests, books compared, state written."""
+
+    by: str = "an operator"
+    reason: str = "by hand"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Standing:
     """Where an account stands, and since when."""
 
     state: AccountState
     reason: str | None
     since: datetime
+
+    @property
+    def is_shutting_down(self) -> bool:
+        """Its halt is the first step of a shutdown, whose workflow finishes it."""
+        return self.state is AccountState.HALTING and (self.reason or "").startswith(SHUTDOWN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +115,7 @@ def why_not_resumed(
     if standing.state not in RESUMABLE:
         return f"the account is {standing.state}: there is nothing to resume"
     ends = standing.since + cooldown
-    if now < ends and not wish.force:
+    if standing.state is AccountState.HALTED and now < ends and not wish.force:
         return f"the cooldown lasts until {ends:%H:%M:%S} UTC: wait, or force it"
     if still is not None and not wish.force:
         return f"{still}: wait for 00:00 UTC, or force it"

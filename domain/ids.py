@@ -59,3 +59,13 @@ def position_workflow_id(account_id: str, token_id: str) -> str:
 def guardian_workflow_id(account_id: str) -> str:
     """Return the id of the one workflow that watches over an account."""
     return f"guardian-{account_id}"
+
+
+def reconcile_workflow_id(account_id: str) -> str:
+    """Return the id of the one workflow that compares an account with the exchange."""
+    return f"reconcile-{account_id}"
+
+
+def shutdown_workflow_id(account_id: str) -> str:
+    """Return the id of the one workflow that shuts an account down."""
+    return f"shutdown-{account_id}"

@@ -52,6 +52,7 @@ class OrderSource(StrEnum):
     ORDER_MONITOR = "order_monitor"
     MANUAL = "manual"
     STRATEGY = "strategy"
+    ADJUSTMENT = "adjustment"  # no order at all: shares that moved outside every trade we know
 
 
 class OrderState(StrEnum):

@@ -12,10 +12,11 @@ from typing import Protocol
 from domain.answer import Submission
 from domain.fill import FeeAsset, FeeDoubt, Fill, FillStatus, SeenBy
 from domain.guarded import Guarded
-from domain.halt import Kill, Standing
+from domain.halt import Kill, Reconcile, Standing
 from domain.headroom import Reading
 from domain.market import Book, Listing, Market
 from domain.order import Order, OrderEvent, Sighting
+from domain.placed import Placed
 from domain.protection import Crossing, Exit, Firing, Protect, Protection, Repair
 from domain.risk import AccountState, Day, Limits
 from domain.signal import CancelRequest, OrderRequest, PositionTask, SignalStatus
@@ -40,12 +41,17 @@ class SignedOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class ActiveOrder:
-    """An order that the exchange lists as able to match."""
+    """An order that the exchange lists as able to match.
+
+    Attributes:
+        placed: None where the exchange does not say enough to know a stranger's order by.
+    """
 
     order_hash: str
     token_id: str
     size: Decimal
     matched_size: Decimal
+    placed: Placed | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,10 +209,12 @@ class SendPermit:
     Attributes:
         payload: the stored bytes; None where nothing may be sent.
         refusal: why nothing may be sent.
+        waits: it may be sent once the account has been compared with the exchange.
     """
 
     payload: bytes | None
     refusal: str = ""
+    waits: bool = False
 
 
 class OrderStore(Protocol):
@@ -457,6 +465,10 @@ class Workflows(Protocol):
 
     async def cancel_order(self, workflow_id: str, request: CancelRequest) -> bool:
         """Ask an order's workflow to cancel it; False where it no longer runs."""
+        ...
+
+    async def reconcile(self, account_id: str, wish: Reconcile) -> None:
+        """Have the account compared with the exchange, after what is at it now."""
         ...
 
     async def order_changed(self, workflow_id: str, order_hash: str) -> None:

@@ -40,6 +40,11 @@ NAMES = frozenset(
         "kill.gate",
         "kill.cancel",
         "kill.confirm",
+        "recon.before_diff",
+        "recon.mid_apply",
+        "stop.gate",
+        "stop.after_cancel_all",
+        "stop.confirmed",
     }
 )
 

@@ -187,6 +187,18 @@ class StopSettings(Section):
         )
 
 
+class ReconcileSettings(Section):
+    """What is done about differences between our books and the exchange.
+
+    Attributes:
+        unknown_orders: an order that we did not place is adopted, or cancelled.
+        halt_above_usd: entries halt where shares or collateral worth more moved unexplained.
+    """
+
+    unknown_orders: Literal["adopt", "cancel"] = "adopt"
+    halt_above_usd: Usd = Decimal(50)
+
+
 class AccountSettings(Section):
     """An account at the exchange.
 
@@ -212,6 +224,7 @@ class AccountSettings(Section):
     limits: LimitSettings = LimitSettings()
     stops: StopSettings = StopSettings()
     heartbeat_seconds: Annotated[float, Field(ge=0.5, le=5)] | None = None
+    reconcile: ReconcileSettings = ReconcileSettings()
 
 
 class HmacSettings(Section):

@@ -17,8 +17,13 @@ from temporalio.exceptions import FailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.errors import RejectedError, UnavailableError
-from domain.halt import Kill, Resume
-from domain.ids import guardian_workflow_id, position_workflow_id
+from domain.halt import Kill, Reconcile, Resume, Shutdown
+from domain.ids import (
+    guardian_workflow_id,
+    position_workflow_id,
+    reconcile_workflow_id,
+    shutdown_workflow_id,
+)
 from domain.order import Order, Side
 from domain.protection import Crossing, Exit, Protect, Repair
 from domain.signal import CancelRequest, OrderRequest, PositionTask, resumed
@@ -185,6 +190,45 @@ class TemporalWorkflows:
     async def kill(self, account_id: str, wish: Kill) -> None:
         """Have an account's guardian, started if it is not running, stop it."""
         await self.guard(account_id, wish)
+
+    async def reconcile(self, account_id: str, wish: Reconcile) -> None:
+        """Have the account compared with the exchange, after what is at it now."""
+        await self._begin(
+            "ReconcileAccount",
+            {"account_id": account_id, "wishes": []},
+            reconcile_workflow_id(account_id),
+            start_signal="ask",
+            start_signal_args=[wish],
+            static_summary=f"compares {account_id} with the exchange",
+        )
+
+    async def shut_down(self, account_id: str, wish: Shutdown) -> str:
+        """Have an account shut down, if that is not at work; return the workflow's id."""
+        workflow_id = shutdown_workflow_id(account_id)
+        await self._begin(
+            "ShutdownAccount",
+            {"account_id": account_id, "wish": wish},
+            workflow_id,
+            static_summary=f"shuts {account_id} down",
+        )
+        return workflow_id
+
+    async def _begin(self, name: str, task: Any, workflow_id: str, **told: Any) -> None:
+        """Start a workflow of the trading queue, or find the one of that id that runs."""
+        try:
+            await self._client.start_workflow(
+                name,
+                task,
+                id=workflow_id,
+                task_queue=TRADING_QUEUE,
+                task_timeout=TASK_TIMEOUT,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                rpc_timeout=RPC_TIMEOUT,
+                **told,
+            )
+        except (RPCError, RuntimeError) as error:  # the second: it was never reached so far
+            raise UnavailableError(f"Temporal: {error}") from error
 
     async def cancel_order(self, workflow_id: str, request: CancelRequest) -> bool:
         """Ask an order's workflow to cancel it; False where it no longer runs or refuses."""

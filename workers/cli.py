@@ -27,6 +27,7 @@ DOCUMENT: Final = "workers.cli_read:write"
 ACTS: Final = "workers.cli_act"
 OPERATES: Final = "workers.cli_operate"
 POSITION: Final = "workers.cli_position"
+COMPARES: Final = "workers.cli_compare"
 ROLES: Final = "workers.cli_roles"
 INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
@@ -45,6 +46,7 @@ READS: Final = {
     "events": "the audit trail",
     "markets": "markets that may be traded",
     "accounts": "accounts and whether they may enter",
+    "reconciliations": "comparisons with the exchange, and what they found",
     "calls": "calls to the exchange in the last hour: counts, times, retries",
 }
 
@@ -127,7 +129,7 @@ def _add_acts(verbs: Verbs) -> None:
     cancel = _verb(verbs, "cancel", "cancel one order", f"{ACTS}:cancel")
     cancel.add_argument("order", metavar="ORDER", help="its hash, or enough of it to be the one")
     kill, resume = _add_switches(verbs)
-    for act in (send, protect, leave, cancel, kill, resume):
+    for act in (send, protect, leave, cancel, kill, resume, *_add_comparing(verbs)):
         act.add_argument(
             "--wait",
             type=_seconds,
@@ -151,6 +153,19 @@ def _add_switches(verbs: Verbs) -> tuple[ArgumentParser, ArgumentParser]:
     resume = _verb(verbs, "resume", "let stopped accounts trade again", f"{OPERATES}:resume")
     resume.add_argument("--force", action="store_true", help="before the cooldown is over")
     return kill, resume
+
+
+def _add_comparing(verbs: Verbs) -> tuple[ArgumentParser, ArgumentParser]:
+    """Add the verbs that stop in good order and that compare with the exchange."""
+    shutdown = _verb(
+        verbs, "shutdown", "stop in good order: no entries, nothing rests", f"{COMPARES}:shutdown"
+    )
+    shutdown.add_argument("--reason", default="by hand", metavar="R", help="kept in the trail")
+    reconcile = _verb(
+        verbs, "reconcile", "compare our books with the exchange", f"{COMPARES}:reconcile"
+    )
+    reconcile.add_argument("--report-only", action="store_true", help="tell, and change nothing")
+    return shutdown, reconcile
 
 
 def _add_position_acts(verbs: Verbs) -> tuple[ArgumentParser, ArgumentParser]:

@@ -158,6 +158,14 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
         of("neg-risk", "neg_risk", _yes),
         of("open", "accepting_orders", _yes),
     ),
+    "reconciliations": (
+        of("at", "begun_at", moment),
+        of("account", "account_id"),
+        of("result", "result", state),
+        of("differ", "findings", lambda found: Text(str(len(found)))),
+        of("by", "asked_by"),
+        elastic("reason", "reason"),
+    ),
     "accounts": (
         of("id", "id"),
         of("state", "state", state),

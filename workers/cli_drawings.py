@@ -26,6 +26,7 @@ from workers.cli_tables import (
 )
 from workers.cli_telling import told
 
+COMPARED_WELL: Final = frozenset({"agreed", "mended"})
 SUMS: Final = {
     "realised_pnl_average": "realised, by average price",
     "realised_pnl_fifo": "realised, by FIFO",
@@ -47,7 +48,36 @@ def status(_: Namespace, document: Any) -> RenderableType:
         Rows(COLUMNS["guardians"], document.get("guardians") or []),
         *_alarms(document.get("guardians") or []),
         *lines,
+        *_compared(document.get("reconciliations") or []),
+        *_periodic(document.get("schedules") or []),
     )
+
+
+def _compared(rows: list[Row]) -> list[Text]:
+    """Return a line for each account: how its last comparison with the exchange ended."""
+    return [
+        Text()
+        .append(f"{'compared':<10}", style="bold")
+        .append(f"{printable(str(row['account_id']))} ")
+        .append(str(row["result"]), style=GOOD if row["result"] in COMPARED_WELL else BAD)
+        .append(f" at {str(row['ended_at'])[:19]}: {row['differences']} differences")
+        for row in rows
+    ]
+
+
+def _periodic(jobs: list[Row]) -> list[Text]:
+    """Return a line for each periodic job."""
+    lines: list[Text] = []
+    for job in jobs:
+        line = Text().append(f"{'periodic':<10}", style="bold").append(f"{job['name']} ")
+        line.append(f"every {job['every']}, overlap {job['overlap']}", style=OVER)
+        for name in ("last_run", "next_run"):
+            if job.get(name):
+                line.append(f", {name.replace('_', ' ')} {str(job[name])[:19]}", style=OVER)
+        if job.get("last_error"):
+            line.append(f" {printable(str(job['last_error']))}", style=BAD)
+        lines.append(line)
+    return lines
 
 
 def calls(_: Namespace, document: Any) -> RenderableType:

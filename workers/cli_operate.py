@@ -20,7 +20,7 @@ def kill(args: Namespace) -> int:
         return concluded(args, *kill_directly(args.reason, closes=args.close_positions), "kill")
     with found_stack() as stack:
         body = {"reason": args.reason, "close_positions": args.close_positions}
-        asked = [_asked(stack, account, "kill", body) for account in _accounts(stack)]
+        asked = [_asked(stack, account, "kill", body) for account in accounts_of(stack)]
 
         def stands() -> Row:
             return _standing(stack, wants_flat=args.close_positions)
@@ -34,7 +34,7 @@ def resume(args: Namespace) -> int:
     """Let every stopped account trade again, unless a rule forbids it."""
     with found_stack() as stack:
         workflow_id: str | None = None
-        for account in _accounts(stack):
+        for account in accounts_of(stack):
             path = f"/accounts/{quote(account)}/resume"
             answer = stack.api.ask("POST", PREFIX + path, body={"force": args.force})
             if answer.status == CONFLICT:
@@ -53,7 +53,7 @@ def resume(args: Namespace) -> int:
     return concluded(args, outcome, 0 if is_running else NOT_KNOWN_YET, "resume")
 
 
-def _accounts(stack: Stack) -> list[str]:
+def accounts_of(stack: Stack) -> list[str]:
     """Return the accounts of the stack.
 
     Raises:

@@ -29,13 +29,14 @@ OVER: Final = "dim"
 
 STATE_STYLES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("processed", "running", "open", "armed", "resting", "done"), GOOD),
-    **dict.fromkeys(("LIVE", "FILLED", "CONFIRMED", "ok", "green"), GOOD),
+    **dict.fromkeys(("LIVE", "FILLED", "CONFIRMED", "ok", "green", "agreed", "mended"), GOOD),
     **dict.fromkeys(("received", "processing", "exiting", "settling", "firing"), WAITING),
     **dict.fromkeys(("NEW", "SENT", "DELAYED", "PARTIAL", "MATCHED", "MINED"), WAITING),
     **dict.fromkeys(("reconciling", "halting", "RETRYING", "yellow", "denied"), WAITING),
     "UNKNOWN": "bold yellow",
     **dict.fromkeys(("error", "halted", "stopped", "blocked", "red"), BAD),
-    **dict.fromkeys(("REJECTED", "ABANDONED", "FAILED"), BAD),
+    **dict.fromkeys(("REJECTED", "ABANDONED", "FAILED", "failed", "incomplete"), BAD),
+    **dict.fromkeys(("waiting", "differs"), WAITING),
     **dict.fromkeys(("CANCELLED", "EXPIRED", "expired", "flat", "dust", "redeemed"), OVER),
     "BUY": GOOD,
     "SELL": "magenta",

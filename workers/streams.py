@@ -2,34 +2,23 @@
 
 import asyncio
 import logging
-from datetime import timedelta
 from typing import Final
 
-from temporalio.client import (
-    Client,
-    Schedule,
-    ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
-)
+from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
-from domain.errors import HoldfastError
+from domain.errors import HoldfastError, UnavailableError
 from infra.clock import utc_now
 from infra.settings import Settings
 from workers.process import connected, serve_queue
+from workers.schedules import schedule_markets
 from workers.wiring import Parts, assemble, keep_gate, market_source, stream_activities
-from workflows.follow_account import FollowAccount, RefreshMarkets
+from workflows.follow_account import FollowAccount
 from workflows.options import STREAMS, WORKFLOW_TASK_TIMEOUT
 
 log = logging.getLogger(__name__)
 
-MARKETS: Final = "markets-refresh"
-REFRESH_EVERY: Final = timedelta(seconds=60)
 BEGIN_SECONDS: Final = 5.0
 FIRST_LIST_SECONDS: Final = 5.0
 
@@ -63,7 +52,7 @@ async def _begin_forever(client: Client, parts: Parts) -> None:
     while True:
         try:
             await _begin(client, parts)
-        except (RPCError, RuntimeError) as error:
+        except (RPCError, RuntimeError, UnavailableError) as error:
             log.warning("streams.not_begun", extra={"why": str(error)})
         await asyncio.sleep(BEGIN_SECONDS)
 
@@ -81,22 +70,4 @@ async def _begin(client: Client, parts: Parts) -> None:
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             static_summary=f"user channel of {account_id}",
         )
-    try:
-        await client.create_schedule(MARKETS, _every_minute())
-    except ScheduleAlreadyRunningError:
-        log.debug("schedule.known", extra={"schedule": MARKETS})
-
-
-def _every_minute() -> Schedule:
-    """Return the schedule of the market list: late is skipped, two at once never run."""
-    return Schedule(
-        action=ScheduleActionStartWorkflow(
-            RefreshMarkets.run, id=MARKETS, task_queue=STREAMS, task_timeout=WORKFLOW_TASK_TIMEOUT
-        ),
-        spec=ScheduleSpec(
-            intervals=[ScheduleIntervalSpec(every=REFRESH_EVERY)], jitter=timedelta(seconds=5)
-        ),
-        policy=SchedulePolicy(
-            overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(seconds=10)
-        ),
-    )
+    await schedule_markets(client)

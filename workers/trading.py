@@ -6,14 +6,24 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
+from psycopg import Error
 from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
 
 from domain.errors import HoldfastError, UnavailableError
+from domain.halt import Reconcile
 from domain.risk import AccountState
 from infra.settings import Settings, SettingsError, demand_confirmed
 from infra.store.durability import risks
+from infra.store.presence import Presence
+from workers.comparing import (
+    comparing_activities,
+    reconcile_activities,
+    shutdown_activities,
+)
 from workers.guarding import keep_guarded
 from workers.process import connected, serve_queue
+from workers.schedules import schedule_comparison
 from workers.wiring import (
     Parts,
     assemble,
@@ -31,6 +41,7 @@ log = logging.getLogger(__name__)
 
 OPENING_SECONDS: Final = 5.0  # usually enough to open the accounts before the first signal comes
 RETRY_SECONDS: Final = 1.0
+COMPARE_SECONDS: Final = 10.0  # how long a gate may wait for a comparison that somebody ended
 
 
 async def run_trading(settings: Settings) -> None:
@@ -51,20 +62,26 @@ async def run_trading(settings: Settings) -> None:
         account.on_answer_begun(after_send)
     await _until_done(partial(demand_durability, parts.engine), "database.unreachable")
     keeping = await keep_gate(parts)
-    opening = asyncio.create_task(_open_accounts(parts))
+    presence, is_alone = await _present(parts)
+    being = asyncio.create_task(presence.keep())
+    opening = asyncio.create_task(_open_accounts(parts, opens=is_alone))
     await asyncio.wait({opening}, timeout=OPENING_SECONDS)
     guarding = asyncio.create_task(keep_guarded(client, parts))
+    asking = asyncio.create_task(_keep_compared(parts, client))
+    orders, guard = order_activities(parts), guard_activities(parts)
+    compared = reconcile_activities(parts, orders)
     activities = trading_activities(
-        order_activities(parts),
+        orders,
         signal_activities(parts),
-        guard_activities(parts),
+        guard,
         sweep_activities(parts),
         protection_activities(parts),
     )
+    activities += comparing_activities(compared, shutdown_activities(parts, guard, compared))
     await serve_queue(client, TRADING, activities)
-    opening.cancel()
-    keeping.cancel()
-    guarding.cancel()
+    for task in (opening, keeping, guarding, asking, being):
+        task.cancel()
+    await presence.leave()
 
 
 def _check(settings: Settings) -> None:
@@ -88,28 +105,72 @@ async def demand_durability(database: AsyncEngine) -> None:
         raise SettingsError(f"database: {found}")
 
 
-async def _open_accounts(parts: Parts) -> None:
-    """Give new accounts their rows, and let them enter once their trades are caught up with."""
+async def _present(parts: Parts) -> tuple[Presence, bool]:
+    """Take this worker's place, and close the gates where no other one lives; tell whether so."""
     await _until_done(parts.ensure_accounts, "account.row_failed")
+    presence = Presence(parts.settings.database_url.get_secret_value())
+    while True:
+        try:
+            is_alone = await presence.enter()
+            break
+        except (Error, OSError) as error:
+            log.warning("database.unreachable", extra={"why": str(error)})
+        await asyncio.sleep(RETRY_SECONDS)
+    if is_alone:
+        await _until_done(partial(close_gates, parts), "account.gate_not_closed")
+    return presence, is_alone
+
+
+async def close_gates(parts: Parts) -> None:
+    """Have entries wait until each account has been compared with the exchange.
+
+    Only where no other worker lives: one that starts beside a live one finds the gate its own.
+    """
     for account_id in parts.accounts:
-        await _until_done(partial(_open_account, parts, account_id), "account.opening_failed")
+        await parts.rows.set_state(
+            account_id,
+            AccountState.RECONCILING,
+            reason="a worker starts: compared with the exchange first",
+            only_from=(AccountState.RUNNING,),
+        )
 
 
-async def _open_account(parts: Parts, account_id: str) -> None:
-    """Let an account enter that has not done so since it was made, or whose keys work again."""
-    state = await parts.rows.state(account_id)
-    if state not in {AccountState.RECONCILING, AccountState.HALTED}:
-        return
-    await parts.recorder(account_id).catch_up()
-    if state is AccountState.HALTED:
+async def _open_accounts(parts: Parts, *, opens: bool) -> None:
+    """Have each account compared with the exchange, which lets it enter.
+
+    Args:
+        parts: what this process works with.
+        opens: no other worker lives, so accounts that were shut down may trade again.
+    """
+    wish = Reconcile(by="holdfast", reason="a worker starts", opens=opens)
+    for account_id in parts.accounts:
+        await _until_done(partial(_regain, parts, account_id), "account.opening_failed")
+        ask = partial(parts.workflows.reconcile, account_id, wish)
+        await _until_done(ask, "account.not_compared")
+
+
+async def _regain(parts: Parts, account_id: str) -> None:
+    """End a halt that was for refused keys, if they are taken again."""
+    if await parts.rows.state(account_id) is AccountState.HALTED:
+        await parts.recorder(account_id).catch_up()
         await parts.rows.regained_access(account_id)
-        return
-    await parts.rows.set_state(
-        account_id,
-        AccountState.RUNNING,
-        reason="caught up with the exchange",
-        only_from=(AccountState.RECONCILING,),
-    )
+
+
+async def _keep_compared(parts: Parts, client: Client) -> None:
+    """Keep the schedule of comparisons, and ask for one wherever entries wait for it."""
+    while True:
+        for account_id in parts.accounts:
+            compare = partial(_compare, parts, client, account_id)
+            await _until_done(compare, "account.not_compared")
+        await asyncio.sleep(COMPARE_SECONDS)
+
+
+async def _compare(parts: Parts, client: Client, account_id: str) -> None:
+    """Keep one account's schedule, and ask for a comparison where entries wait for it."""
+    await schedule_comparison(client, account_id)
+    if await parts.rows.state(account_id) is AccountState.RECONCILING:
+        wish = Reconcile(by="holdfast", reason="entries wait for it")
+        await parts.workflows.reconcile(account_id, wish)
 
 
 async def _until_done(act: Callable[[], Awaitable[None]], event: str) -> None:

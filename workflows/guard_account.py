@@ -162,7 +162,8 @@ class GuardAccount:
         if trip is not None and is_idle:
             self._wishes.append(trip)
             return
-        if standing.state is AccountState.HALTING and is_idle:
+        is_begun = standing.state is AccountState.HALTING and not standing.is_shutting_down
+        if is_begun and is_idle:
             self._wishes.append(Kill(by="guardian", reason=standing.reason or "begun elsewhere"))
 
     def _ends_its_run(self) -> bool:

@@ -89,3 +89,22 @@ SWEEP: Final = LocalOptions(
     local_retry_threshold=timedelta(seconds=1),
     retry_policy=RetryPolicy(maximum_attempts=1),
 )
+
+# Cancelling and listing while somebody waits: beats come every second.
+CLEAR: Final = RemoteOptions(
+    start_to_close_timeout=timedelta(seconds=15),
+    heartbeat_timeout=timedelta(seconds=3),
+    retry_policy=_QUICK,
+)
+
+# A section of a comparison: pages of lists, then a transaction for each difference. Beats come
+# every second. A few tries, for whoever waits is to be told that it failed, and why.
+COMPARE: Final = RemoteOptions(
+    start_to_close_timeout=timedelta(seconds=60),
+    heartbeat_timeout=timedelta(seconds=5),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=200),
+        maximum_interval=timedelta(seconds=2),
+        maximum_attempts=4,
+    ),
+)

@@ -18,6 +18,7 @@ RESEND_FOR: Final = timedelta(seconds=30)
 BUSY_FOR: Final = timedelta(seconds=60)  # an entry that could not be sent for so long is stale
 DOUBT_PAUSE_SECONDS: Final = 3.0
 BUSY_PAUSE_SECONDS: Final = 1.0
+HELD_PAUSE_SECONDS: Final = 0.3  # a comparison takes about a second
 TOO_OLD: Final = "too old to send"
 
 
@@ -46,21 +47,40 @@ class Sending:
                 await self._withdraw(order, is_unsent=is_unsent)
                 return
             submission = await self._steps.submit(order)
+            if submission.answer is Answer.HELD:
+                order = await self._wait_while_held(order, begun, is_unsent=is_unsent)
+                continue
             order = await self._steps.record(order, submission)
             is_busy = submission.answer is Answer.BUSY and order.state is OrderState.SENT
             is_unsent = order.attempts == 0 or (is_unsent and is_busy)
             if not is_unsent:
                 self._first_sent_at = self._first_sent_at or workflow.now()
             self.held_up = submission.words if is_busy else None
-            if order.attempts == 0:
-                await workflow.sleep(LOOK_AFTER_SECONDS[0])  # it died before anything left
-            elif is_busy:
+            if is_busy:
                 await self._wait_while_busy(order, submission, begun)
-            elif order.is_in_doubt:
-                await self._find(order)
-            elif submission.answer is Answer.MATCHED and not order.is_over:
-                await self._steps.look(order)
+            else:
+                await self._follow_up(order, submission)
             order = self._steps.order or order
+
+    async def _follow_up(self, order: Order, submission: Submission) -> None:
+        """Look for what became of a send, where its answer does not say enough."""
+        if order.attempts == 0:
+            await workflow.sleep(LOOK_AFTER_SECONDS[0])  # it died before anything left
+        elif order.is_in_doubt:
+            await self._find(order)
+        elif submission.answer is Answer.MATCHED and not order.is_over:
+            await self._steps.look(order)
+
+    async def _wait_while_held(self, order: Order, begun: datetime, *, is_unsent: bool) -> Order:
+        """Wait until the account is compared with the exchange; look for what may be there."""
+        if not is_unsent:
+            return await self._find(order)
+        is_undated = self._request.not_after is None
+        if is_undated and workflow.now() - begun >= BUSY_FOR:
+            self.cancel_reason = "too late: the account is not reconciled yet"
+        else:
+            await self._pause(HELD_PAUSE_SECONDS)
+        return order
 
     async def _wait_while_busy(self, order: Order, submission: Submission, begun: datetime) -> None:
         """Pause as the exchange asked; an entry that waited too long ends, nothing being sent."""

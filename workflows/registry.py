@@ -10,10 +10,21 @@ from workflows.follow_account import FollowAccount, RefreshMarkets
 from workflows.guard_account import GuardAccount
 from workflows.hold_position import HoldPosition
 from workflows.options import STREAMS, TRADING
+from workflows.reconcile_account import ReconcileAccount
+from workflows.reconcile_on_time import ReconcileOnTime
+from workflows.shutdown_account import ShutdownAccount
 from workflows.work_order import WorkOrder
 
 WORKFLOWS: Final[Mapping[str, Sequence[type]]] = {
-    TRADING: (WorkOrder, HoldPosition, ExecuteSignal, GuardAccount),
+    TRADING: (
+        WorkOrder,
+        HoldPosition,
+        ExecuteSignal,
+        GuardAccount,
+        ReconcileAccount,
+        ReconcileOnTime,
+        ShutdownAccount,
+    ),
     STREAMS: (FollowAccount, RefreshMarkets),
 }
 

@@ -69,32 +69,7 @@ class Fills:
     ) -> tuple[Recorded, Order | None]:
         """Record, as one transaction; return also whose fill it is."""
         async with transaction(self.engine) as connection:
-            ours = await by_hash(connection, fill.order_hash)
-            if ours is not None:
-                fill = replace(fill, account_id=ours.account_id, source=ours.source)
-            fill = await as_charged(connection, fill)
-            before = await locked_holding(connection, fill)
-            known = await _known(connection, fill)
-            if known is not None and not is_news(known.status, fill.status):
-                return Recorded(is_new=False, workflow_id=None), ours
-            if known is None:
-                await _insert(connection, fill, seen_by, now)
-            else:
-                fill = _advanced(known, fill)
-                await _set_status(connection, fill)
-            await self.failpoint("fill.mid_tx")
-            told: str | None = None
-            if known is None and ours is not None:
-                ours, told = await _advance_order(connection, fill)
-            after = await _held_after(connection, before, known, fill)
-            if after != before:
-                await store_holding(connection, before, after, now)
-            step = _Step(fill, known, ours, before.position, after.position)
-            await _tell(connection, step)
-            position = await protect_held(connection, step.moved, now)
-            _warn_of_short(before.position, after.position)
-            # A trade's later statuses change nothing that the order's workflow waits for.
-            return Recorded(is_new=True, workflow_id=told, position=position), ours
+            return await entered(connection, fill, seen_by, now, self.failpoint)
 
     async def unsettled(self, account_id: str) -> list[UnsettledTrade]:
         """Return every trade that is still neither confirmed nor failed, oldest first."""
@@ -190,6 +165,38 @@ class Fills:
             return list((await connection.execute(query.order_by(col(row.token_id)))).scalars())
 
 
+async def entered(
+    connection: AsyncConnection, fill: Fill, seen_by: SeenBy, now: datetime, failpoint: Failpoint
+) -> tuple[Recorded, Order | None]:
+    """Enter a fill into the ledger, within a transaction that somebody else opened."""
+    ours = await by_hash(connection, fill.order_hash)
+    if ours is not None:
+        fill = replace(fill, account_id=ours.account_id, source=ours.source)
+    fill = await as_charged(connection, fill)
+    before = await locked_holding(connection, fill)
+    known = await _known(connection, fill)
+    if known is not None and not is_news(known.status, fill.status):
+        return Recorded(is_new=False, workflow_id=None), ours
+    if known is None:
+        await _insert(connection, fill, seen_by, now)
+    else:
+        fill = _advanced(known, fill)
+        await _set_status(connection, fill)
+    await failpoint("fill.mid_tx")
+    told: str | None = None
+    if known is None and ours is not None:
+        ours, told = await _advance_order(connection, fill)
+    after = await _held_after(connection, before, known, fill)
+    if after != before:
+        await store_holding(connection, before, after, now)
+    step = _Step(fill, known, ours, before.position, after.position)
+    await _tell(connection, step)
+    position = await protect_held(connection, step.moved, now)
+    _warn_of_short(before.position, after.position)
+    # A trade's later statuses change nothing that the order's workflow waits for.
+    return Recorded(is_new=True, workflow_id=told, position=position), ours
+
+
 @dataclass(frozen=True)
 class _Step:
     """What recording a fill did."""
@@ -267,6 +274,13 @@ async def _advance_order(connection: AsyncConnection, fill: Fill) -> tuple[Order
     if after != before:
         await store_order(connection, before, after, {"fill": fill.trade_id})
     return after, None if before.is_in_doubt else after.workflow_id
+
+
+async def filled_size(connection: AsyncConnection, order_hash: str) -> Decimal:
+    """Return the shares that the fills of an order add up to."""
+    sizes = select(func.coalesce(func.sum(col(tables.Fills.size)), 0))
+    found = await connection.execute(sizes.where(col(tables.Fills.order_hash) == order_hash))
+    return Decimal(found.scalar_one())
 
 
 async def _held_after(

@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sqlalchemy import delete, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -34,12 +34,23 @@ _STORE_LOT: Final = text(
 )
 
 
-async def locked_holding(connection: AsyncConnection, fill: Fill) -> Holding:
-    """Return what is held of the fill's token, locked; an empty row is made where there is none.
+class OfToken(Protocol):
+    """What is about one account's holding of one token: a fill, a row that was edited."""
+
+    @property
+    def account_id(self) -> str: ...  # noqa: D102  # its name says it
+    @property
+    def token_id(self) -> str: ...  # noqa: D102
+    @property
+    def condition_id(self) -> str: ...  # noqa: D102
+
+
+async def locked_holding(connection: AsyncConnection, of: OfToken) -> Holding:
+    """Return what is held of a token, locked; an empty row is made where there is none.
 
     A lock on a row that does not exist holds nothing, so the row comes first.
     """
-    start = empty(fill.account_id, fill.token_id, fill.condition_id).position
+    start = empty(of.account_id, of.token_id, of.condition_id).position
     mine = {"id": start.id}
     row = (await connection.execute(_LOCK, mine)).mappings().one_or_none()
     if row is None:

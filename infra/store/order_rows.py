@@ -61,9 +61,14 @@ _CHANGE: Final = text(_UPDATE + _COUNT)
 _END: Final = text(_UPDATE + _ANNOUNCED + _COUNT)
 
 
-async def insert_order(connection: AsyncConnection, order: Order, signed: bytes) -> bool:
-    """Insert an order and its event; False where its intent has one already."""
-    event = order_event(order, "order.prepared", {"after": columns_of(order)})
+async def insert_order(
+    connection: AsyncConnection, order: Order, signed: bytes | None, kind: str = "order.prepared"
+) -> bool:
+    """Insert an order and its event; False where its intent has one already.
+
+    `signed` is None for an order that was not signed here.
+    """
+    event = order_event(order, kind, {"after": columns_of(order)})
     row = columns_of(order) | {"signed_order": signed}
     return await _written(connection, _INSERT, row | told(event))
 

@@ -223,7 +223,7 @@ class Orders:
                 asked = {"order_hash": order_hash, "now": now, "at": as_json(now)}
                 row = (await connection.execute(_BEGIN_SEND, asked)).mappings().one_or_none()
                 if row is None:
-                    return SendPermit(payload=None, refusal=await _why_not(connection, order_hash))
+                    return await _why_not(connection, order_hash)
             here.note(send=row["attempts"])
         return SendPermit(payload=self._sealing.open(row["signed_order"], order_hash))
 
@@ -348,18 +348,20 @@ async def _tell_denied(
         await move(connection, draft.account_id, state, to, reason=reason, who=TRIPPED_BY)
 
 
-async def _why_not(connection: AsyncConnection, order_hash: str) -> str:
+async def _why_not(connection: AsyncConnection, order_hash: str) -> SendPermit:
     """Return why a send was not counted."""
     order = (await _recorded(connection, order_hash)).order
     if order.state not in SENDABLE:
-        return f"the order is {order.state}"
+        return SendPermit(payload=None, refusal=f"the order is {order.state}")
     found = select(col(tables.Accounts.state)).where(col(tables.Accounts.id) == order.account_id)
     state = AccountState((await connection.execute(found)).scalar_one())
     if order.side is Side.BUY:
-        return f"the account is {state}: no entries"
+        # The account may have begun to run between the two statements: that is a wait as well.
+        waits = state in {AccountState.RECONCILING, AccountState.RUNNING}
+        return SendPermit(payload=None, refusal=f"the account is {state}: no entries", waits=waits)
     if order.may_rest and state in HALTS:
-        return f"the account is {state}: nothing may rest"
-    return "the order was not signed here"
+        return SendPermit(payload=None, refusal=f"the account is {state}: nothing may rest")
+    return SendPermit(payload=None, refusal="the order was not signed here")
 
 
 async def _recorded(connection: AsyncConnection, order_hash: str) -> Recorded:

@@ -32,6 +32,7 @@ from sqlalchemy.sql.selectable import FromClause
 
 from domain.errors import InvalidInputError, InvariantError
 from infra.store.database import transaction
+from infra.store.reconciliation_tables import METADATA
 from infra.store.tables import Table
 
 MAX_PAGE: Final = 500
@@ -50,6 +51,7 @@ def table(name: str) -> Any:
 
 SIGNALS, ORDERS, FILLS = table("signals"), table("orders"), table("fills")
 POSITIONS, EVENTS, ACCOUNTS = table("positions"), table("events"), table("accounts")
+RECONCILIATIONS: Any = METADATA.tables["holdfast.reconciliations"]
 MARKETS, TOKENS, PROTECTIONS = table("markets"), table("tokens"), table("protections")
 
 
@@ -148,6 +150,13 @@ RESOURCES: Final[Mapping[str, Resource]] = {
         identities=(ACCOUNTS.c.id,),
         filters=_by(ACCOUNTS, "state") | {"account": ACCOUNTS.c.id},
         since=ACCOUNTS.c.created_at,
+    ),
+    "reconciliations": Resource(
+        source=RECONCILIATIONS,
+        newest=(RECONCILIATIONS.c.begun_at, RECONCILIATIONS.c.id),
+        identities=(RECONCILIATIONS.c.id,),
+        filters=_by(RECONCILIATIONS, "result") | {"account": RECONCILIATIONS.c.account_id},
+        since=RECONCILIATIONS.c.begun_at,
     ),
 }
 

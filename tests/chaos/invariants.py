@@ -70,7 +70,7 @@ I2: Final = Invariant(
     sql="""
     WITH ours AS (
         SELECT trade_id, order_hash, token_id, side, price, size, fee, fee_asset, status
-        FROM fills),
+        FROM fills WHERE source <> 'adjustment'),
     theirs AS (
         SELECT trade_id, order_hash, token_id, side, price, size, fee, fee_asset, status
         FROM px.legs)
@@ -240,7 +240,7 @@ I12: Final = Invariant(
     holds_always=True,
     sql="""
     WITH steps AS (
-        SELECT order_hash, seq, detail->'after'->>'state' AS state,
+        SELECT order_hash, seq, kind, detail->'after'->>'state' AS state,
             lag(detail->'after'->>'state') OVER (PARTITION BY order_hash ORDER BY seq) AS before
         FROM events WHERE subject_kind = 'order' AND detail->'after'->>'state' IS NOT NULL),
     filled AS (
@@ -258,7 +258,7 @@ I12: Final = Invariant(
     SELECT format('order %s went from %s to %s', order_hash, coalesce(before, 'nothing'), state)
     FROM steps s WHERE coalesce(before, state) <> state AND NOT EXISTS (
         SELECT FROM px.edges e WHERE e.before = s.before AND e.after = s.state)
-        OR before IS NULL AND state <> 'NEW'
+        OR before IS NULL AND state <> 'NEW' AND kind <> 'order.adopted'
     UNION ALL
     SELECT format('order %s: filled %s after %s', order_hash, size, before)
     FROM filled WHERE size < before

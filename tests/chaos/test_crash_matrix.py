@@ -24,11 +24,14 @@ FAULTS: Final = {
     "order.after_ack_commit": "C5",
     "fill.mid_tx": "C6",
     "exit.after_tp_cancel": "C7",
+    "stop.after_cancel_all": "C8",
 }
 FILLS: Final = sorted(name for name in NAMES if name.startswith("fill."))
 HALTS: Final = sorted(name for name in NAMES if name.startswith("kill."))
 EXITS: Final = sorted(name for name in NAMES if name.startswith("exit."))
-ORDERS: Final = sorted(NAMES - set(HALTS) - set(EXITS))
+STOPS: Final = sorted(name for name in NAMES if name.startswith("stop."))
+COMPARISONS: Final = sorted(name for name in NAMES if name.startswith("recon."))
+ORDERS: Final = sorted(NAMES - {*HALTS, *EXITS, *STOPS, *COMPARISONS})
 FIRED: Final[set[str]] = set()
 
 
@@ -137,6 +140,51 @@ async def test_a_halt_survives_a_kill_at(world: World, point: str, far: Row) -> 
     await world.stage.until("the account to trade again", _stands(world, "running"))
 
 
+@pytest.mark.parametrize("point", STOPS, ids=named)
+async def test_a_shutdown_survives_a_kill_at(world: World, point: str, far: Row) -> None:
+    signal_id = await world.send("BuyLimit", far, f"stop {point}", size="30", price="0.50")
+    await world.stage.until("the order to rest", _is(world, signal_id, "LIVE"))
+    before = await _newest_snapshot(world)
+    world.arm_again(point)
+
+    await world.operate("shutdown")
+
+    async def has_ended() -> bool:
+        return await _newest_snapshot(world) > before
+
+    await world.stage.until("the shutdown", has_ended)
+    await world.stage.until("the order's end", _is(world, signal_id, "CANCELLED"))
+    assert world.has_fired(point), "the instant was never reached"
+    FIRED.add(point)
+    token = str(far["tokens"][0]["token_id"])
+    assert "LIVE" not in {row["status"] for row in await world.orders_at_exchange(token)}
+    await world.stage.until("the account to trade again", _resumed(world))
+
+
+@pytest.mark.parametrize("point", COMPARISONS, ids=named)
+async def test_a_comparison_survives_a_kill_at(world: World, point: str, far: Row) -> None:
+    token = str(far["tokens"][0]["token_id"])
+    before = len(await world.stage.rows("orders", source="manual"))
+    world.arm_again(point)
+
+    place = {"token_id": token, "side": "BUY", "price": "0.35", "size": "7"}
+    order = await world.stage.admin(f"/accounts/{world.stage.wallet}/orders", {"place": place})
+    await world.operate("reconcile")
+
+    async def is_adopted() -> bool:
+        return len(await world.stage.rows("orders", source="manual")) > before
+
+    await world.stage.until("the order to be adopted", is_adopted)
+    await world.stage.until("the account to trade again", _stands(world, "running"))
+    assert world.has_fired(point), "the instant was never reached"
+    FIRED.add(point)
+    adopted = await world.stage.rows("orders", source="manual")
+    assert len(adopted) == before + 1
+    assert {row["state"] for row in adopted} <= {"LIVE", "CANCELLED"}
+    cancel = {"cancel": order["order_hash"]}
+    await world.stage.admin(f"/accounts/{world.stage.wallet}/orders", cancel)
+
+
 async def test_after_all_kills_every_instant_was_hit_and_every_invariant_holds(
     world: World,
 ) -> None:
@@ -179,6 +227,28 @@ async def _traded(world: World, token: str) -> tuple[Decimal, Decimal]:
 def _stands(world: World, state: str) -> Callable[[], Awaitable[bool]]:
     async def is_so() -> bool:
         return [row["state"] for row in await world.stage.rows("accounts")] == [state]
+
+    return is_so
+
+
+async def _newest_snapshot(world: World) -> int:
+    """Return which event tells of the last shutdown's end; 0 where none does."""
+    events = await world.stage.rows("events")
+    told = [int(row["seq"]) for row in events if row["kind"] == "account.snapshot"]
+    return max(told, default=0)
+
+
+def _resumed(world: World) -> Callable[[], Awaitable[bool]]:
+    """Resume, unless a worker that started alone has lifted the stop by itself."""
+    api = world.stage.endpoints.api
+    url = f"{api.url}/api/v1/accounts/{world.stage.endpoints.accounts[0].id}/resume"
+
+    async def is_so() -> bool:
+        if await _stands(world, "running")():
+            return True
+        headers = {"Authorization": f"Bearer {api.key}"}
+        await world.stage.http.post(url, headers=headers)
+        return False
 
     return is_so
 

@@ -39,6 +39,7 @@ class SmallApi:
     operate: tuple[int, Any] = (202, {"workflow_id": "guardian-main", "status": "accepted"})
     becomes: Row = field(default_factory=dict[str, Any])  # what operating makes of each account
     exchange_ok: Response = field(default_factory=lambda: JSONResponse("OK"))
+    rows_after_operating: dict[str, list[Row]] = field(default_factory=dict[str, list[Row]])
     ready: tuple[int, Any] = (200, {"status": "ready", "parts": {"database": "ok"}})
     act: tuple[int, Any] = (
         202,
@@ -91,6 +92,7 @@ class SmallApi:
         status, body = self.operate
         if status < 400 and self.becomes:
             self.rows["accounts"] = [row | self.becomes for row in self.rows["accounts"]]
+        self.rows |= self.rows_after_operating
         return JSONResponse(body, status)
 
     async def _why(self, request: Request) -> Response:

@@ -270,6 +270,22 @@ async def test_a_halt_stops_entries_and_what_would_rest_and_never_exits(  # noqa
         assert permit.refusal == f"the account is {state}: {refusal}"
 
 
+async def test_an_entry_is_held_uncounted_until_its_account_is_compared_and_an_exit_is_not(
+    orders: Orders, accounts: Accounts, fills: Fills
+) -> None:
+    bought = a_fill("t0", an_order("0"), size=Decimal(10), status=FillStatus.CONFIRMED)
+    await fills.record(bought, SeenBy.POLL, NOW)
+    await _admitted(orders, an_order("1"))
+    await _admitted(orders, an_order("2", side=Side.SELL))
+    await accounts.set_state(ACCOUNT, AccountState.RECONCILING, reason="a worker starts")
+    held = await orders.begin_send("0x1", NOW)
+    assert (held.payload, held.waits) == (None, True)
+    assert (await orders.by_hash("0x1") or an_order()).attempts == 0
+    assert (await orders.begin_send("0x2", NOW)).payload is not None
+    await accounts.set_state(ACCOUNT, AccountState.RUNNING, reason="compared")
+    assert (await orders.begin_send("0x1", NOW)).payload is not None
+
+
 async def test_open_orders_are_those_that_may_match_or_turn_up(orders: Orders) -> None:
     for name in ("1", "2", "3"):
         await _admitted(orders, an_order(name))

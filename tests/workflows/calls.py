@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from domain.halt import Kill
+from domain.halt import Kill, Reconcile
 from domain.order import Order
 from domain.protection import Crossing, Exit, Protect, Repair
 from domain.signal import CancelRequest, OrderRequest, PositionTask
@@ -26,9 +26,13 @@ class Calls:
     hints: list[tuple[PositionTask, Repair | Crossing]] = field(
         default_factory=list[tuple[PositionTask, Repair | Crossing]]
     )
+    compared: list[Reconcile] = field(default_factory=list[Reconcile])
 
     async def kill(self, account_id: str, wish: Kill) -> None:
         self.kills.append(wish)
+
+    async def reconcile(self, account_id: str, wish: Reconcile) -> None:
+        self.compared.append(wish)
 
     async def sell(self, task: PositionTask, request: OrderRequest) -> None:
         self.sales.append((task, request))

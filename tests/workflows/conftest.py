@@ -25,13 +25,16 @@ from activities.guard import GuardActivities
 from activities.orders import Desk, OrderActivities, Outcome
 from activities.protection import ProtectionActivities
 from activities.sweep import SweepActivities
+from domain.halt import Reconcile, Shutdown
 from domain.ids import digest, signal_workflow_id
+from domain.reconciliation import Report
 from domain.signal import OrderRequest, PositionTask, SignalTask
 from domain.stop import StopRule
 from infra.store.database import open_database
 from infra.temporal import DATA_CONVERTER
 from tests.workflows.books import Books
 from tests.workflows.calls import Calls
+from tests.workflows.compared_books import MemoryBooks, comparing
 from tests.workflows.held import Bourse, Held
 from tests.workflows.memory import LIMITS, Ledger, ServerClock, Venue, no_failpoint
 from tests.workflows.unheld import Unheld
@@ -41,7 +44,9 @@ from workflows.execute_signal import ExecuteSignal
 from workflows.guard_account import GuardAccount, GuardianTask
 from workflows.hold_position import HoldPosition
 from workflows.options import TRADING
+from workflows.reconcile_account import ReconcileAccount, ReconcileTask
 from workflows.registry import WORKFLOWS
+from workflows.shutdown_account import ShutdownAccount, ShutdownOutcome, ShutdownTask
 from workflows.work_order import OrderStatus, WorkOrder
 
 KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
@@ -86,6 +91,7 @@ class Engine:
     ledger: Ledger
     calls: Calls
     books: Books
+    compared: MemoryBooks
     begun: list[str] = field(default_factory=list[str])
 
     async def work(self, request: OrderRequest) -> WorkflowHandle[WorkOrder, OrderStatus]:
@@ -125,6 +131,24 @@ class Engine:
         self.begun.append(handle.id)
         return handle
 
+    async def compare(self, *wishes: Reconcile) -> WorkflowHandle[ReconcileAccount, Report | None]:
+        """Start the account's comparison."""
+        task = ReconcileTask(account_id="main", wishes=wishes)
+        handle = await self.client.start_workflow(
+            ReconcileAccount.run, task, id=f"{self.queue}-reconcile", task_queue=self.queue
+        )
+        self.begun.append(handle.id)
+        return handle
+
+    async def shut_down(self) -> WorkflowHandle[ShutdownAccount, ShutdownOutcome]:
+        """Start the account's shutdown."""
+        task = ShutdownTask(account_id="main", wish=Shutdown(by="ann", reason="holidays"))
+        handle = await self.client.start_workflow(
+            ShutdownAccount.run, task, id=f"{self.queue}-shutdown", task_queue=self.queue
+        )
+        self.begun.append(handle.id)
+        return handle
+
     async def end(self) -> None:
         """End what still runs: work without a worker would hold the server's time."""
         for workflow_id in self.begun:
@@ -150,17 +174,32 @@ async def engine(skipping: WorkflowEnvironment, request: Any) -> AsyncIterator[E
     venue = Venue(clock=ServerClock(read=skipping.get_current_time))
     await venue.clock.refresh()
     ledger, calls = Ledger(), Calls()
-    books = Books(ledger)
+    books, compared = Books(ledger), MemoryBooks(ledger)
     queue = f"q-{digest(request.node.name)}"
-    async with running(skipping.client, queue, venue, books, calls):
+    async with running(skipping.client, queue, venue, books, calls, compared):
         made = Engine(
-            skipping, skipping.client, queue, request.node.name, venue, ledger, calls, books
+            skipping,
+            skipping.client,
+            queue,
+            request.node.name,
+            venue,
+            ledger,
+            calls,
+            books,
+            compared,
         )
         yield made
         await made.end()
 
 
-def running(client: Client, queue: str, venue: Venue, books: Books, calls: Calls) -> Worker:
+def running(  # noqa: PLR0913, PLR0917  # each is one thing of the outside
+    client: Client,
+    queue: str,
+    venue: Venue,
+    books: Books,
+    calls: Calls,
+    compared: MemoryBooks | None = None,
+) -> Worker:
     """Run the product's workflows and activities on `queue`, everything outside in memory."""
     ledger = books.ledger
     orders = OrderActivities(
@@ -174,7 +213,27 @@ def running(client: Client, queue: str, venue: Venue, books: Books, calls: Calls
         clock=venue.clock,
         failpoint=no_failpoint,
     )
-    guard = GuardActivities(
+    guard = _guarding(venue, ledger, calls)
+    ledger.now = venue.clock
+    signals = signal_activities(ledger, calls)
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=WORKFLOWS[TRADING],
+        workflow_runner=SANDBOX,
+        activities=[
+            *trading_activities(
+                orders, signals, guard, looking(guard, books), _unprotected(venue, ledger)
+            ),
+            *comparing(orders, guard, compared or MemoryBooks(ledger)),
+        ],
+        interceptors=[FailureTranslator()],
+    )
+
+
+def _guarding(venue: Venue, ledger: Ledger, calls: Calls) -> GuardActivities:
+    """Return the activities of a guardian."""
+    return GuardActivities(
         desks={"main": Desk(exchange=venue, exits=venue, limits=LIMITS)},
         cooldowns={"main": timedelta(seconds=60)},
         accounts=ledger,
@@ -184,18 +243,6 @@ def running(client: Client, queue: str, venue: Venue, books: Books, calls: Calls
         workflows=calls,
         clock=venue.clock,
         failpoint=no_failpoint,
-    )
-    ledger.now = venue.clock
-    signals = signal_activities(ledger, calls)
-    return Worker(
-        client,
-        task_queue=queue,
-        workflows=WORKFLOWS[TRADING],
-        workflow_runner=SANDBOX,
-        activities=trading_activities(
-            orders, signals, guard, looking(guard, books), _unprotected(venue, ledger)
-        ),
-        interceptors=[FailureTranslator()],
     )
 
 

@@ -127,6 +127,8 @@ class Venue(Quoting):
     sweeps: int = 0
     stubborn_sweeps: int = 0
     after_sweep: list[Callable[[], object]] = field(default_factory=list[Callable[[], object]])
+    balances: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
+    at_list: Callable[[], Coroutine[Any, Any, None]] = lambda: asyncio.sleep(0)
 
     async def sign(
         self, terms: Terms, market: Market, token_id: str, expires_at: datetime | None
@@ -210,6 +212,8 @@ class Venue(Quoting):
         return None if self.is_blind else self.active.get(order_hash)
 
     async def active_orders(self) -> list[ActiveOrder]:
+        await self.clock.refresh()
+        await self.at_list()
         return list(self.active.values())
 
     async def fills(
@@ -245,7 +249,7 @@ class Venue(Quoting):
         return Decimal(1000)
 
     async def shares(self, token_id: str) -> Decimal:
-        return Decimal(0)
+        return self.balances.get(token_id, Decimal(0))
 
     async def book(self, token_id: str) -> Book:
         ask = Level(price=self.ask, size=Decimal(1000))
@@ -271,6 +275,7 @@ class Ledger(DayBook):
         default_factory=dict[str, tuple[SignalStatus, str | None]]
     )
     history: list[OrderState] = field(default_factory=list[OrderState])
+    permits_refused: int = 0
     is_broken: bool = False
     broken_looks: int = 0
     unsettled_trades: list[str] = field(default_factory=list[str])
@@ -331,6 +336,9 @@ class Ledger(DayBook):
     async def begin_send(self, order_hash: str, now: datetime) -> SendPermit:
         row = self.rows[order_hash]
         state = self.standing_now.state
+        if state is AccountState.RECONCILING and row.side is Side.BUY:
+            self.permits_refused += 1
+            return SendPermit(payload=None, refusal="the account is reconciling", waits=True)
         if state in HALTS and (row.side is Side.BUY or row.may_rest):
             return SendPermit(payload=None, refusal=f"the account is {state}")
         if row.state in TERMINAL:

@@ -14,6 +14,7 @@ from infra.temporal import DATA_CONVERTER
 from workflows.registry import RUNNER, WORKFLOWS
 
 HISTORIES = sorted((Path(__file__).parent.parent / "histories").glob("*.json"))
+SENDING = ("WorkOrder", "HoldPosition", "ExecuteSignal")
 HISTORY_TEXTS = {path.stem: path.read_text() for path in HISTORIES}
 
 
@@ -32,5 +33,5 @@ async def test_a_recorded_history_replays_with_todays_code(path: Path) -> None:
 def test_every_workflow_that_trades_has_a_recorded_history() -> None:
     recorded = "".join(HISTORY_TEXTS.values())
 
-    for name in ("WorkOrder", "HoldPosition", "ExecuteSignal"):
+    for name in (*SENDING, "ReconcileAccount", "ShutdownAccount"):
         assert f'"{name}"' in recorded

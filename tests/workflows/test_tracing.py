@@ -30,6 +30,7 @@ from infra.tracing import Origin, point
 from tests.spans import collected, parent_id, span_id, trace_of
 from tests.workflows.books import Books
 from tests.workflows.calls import Calls
+from tests.workflows.compared_books import MemoryBooks
 from tests.workflows.conftest import Engine, running
 from tests.workflows.memory import YES, Ledger, ServerClock, Venue, a_wish
 from tests.workflows.test_hold_position import a_sale
@@ -79,7 +80,8 @@ async def traced(skipping: WorkflowEnvironment, request: Any) -> AsyncIterator[E
     queue = f"traced-{digest(request.node.name)}"
     client = Client(**config)
     ledger = Ledger()
-    made = Engine(skipping, client, queue, request.node.name, venue, ledger, Calls(), Books(ledger))
+    books = Books(ledger), MemoryBooks(ledger)
+    made = Engine(skipping, client, queue, request.node.name, venue, ledger, Calls(), *books)
     yield made
     await made.end()
 

@@ -10,7 +10,8 @@ from typing import Final
 from domain.errors import InvalidInputError
 from domain.fill import FeeAsset, Fill, FillStatus, taker_fee, taker_share_fee
 from domain.market import Market
-from domain.order import COMPLETE_WITHIN, IMMEDIATE, OrderSource, Side, Sighting
+from domain.order import COMPLETE_WITHIN, IMMEDIATE, OrderSource, Side, Sighting, TimeInForce
+from domain.placed import Placed
 from domain.ports import ActiveOrder, Cancelled, OrderSeen
 from infra.exchanges.polymarket import wire
 from infra.exchanges.polymarket.wire import Json
@@ -221,7 +222,26 @@ def active_order(raw: object) -> ActiveOrder | None:
         token_id=wire.text(order, "asset_id"),
         size=original,
         matched_size=matched or Decimal(0),
+        placed=_placed(order),
     )
+
+
+def _placed(order: Json) -> Placed | None:
+    """Return what an order that we did not place is known by; None where not all of it is told."""
+    try:
+        kind = wire.text(order, "order_type").upper()
+        expiration = wire.optional_number(order, "expiration")
+        return Placed(
+            condition_id=wire.text(order, "market"),
+            side=wire.side(order),
+            price=wire.price(order),
+            time_in_force=TimeInForce(kind) if kind in set(TimeInForce) else TimeInForce.GTC,
+            expires_at=wire.moment(order, "expiration") if expiration else None,
+            created_at=wire.moment(order, "created_at"),
+        )
+    except InvalidInputError as error:
+        log.info("order.not_described", extra={"why": str(error)})
+        return None
 
 
 def order_seen(raw: object) -> OrderSeen:
