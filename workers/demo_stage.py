@@ -182,9 +182,9 @@ async def _started(folder: Path, mode: str, *options: str) -> asyncio.subprocess
             stderr=output,
             cwd=Path(__file__).parent.parent,
             # A throw-away stack is not the one that the command is to find afterwards.
-            env=os.environ
-            | {"XDG_STATE_HOME": str(folder.parent)}
-            | {"HOLDFAST_FAILPOINT": FAILPOINT, "HOLDFAST_FAILPOINT_DIR": str(_marks(folder))},
+            env={"HOLDFAST_FAILPOINT": FAILPOINT, "HOLDFAST_FAILPOINT_DIR": str(_marks(folder))}
+            | os.environ
+            | {"XDG_STATE_HOME": str(folder.parent)},
             start_new_session=True,  # Ctrl-C ends the demo, and the demo ends the stack
         )
 
