@@ -124,7 +124,7 @@ class ProtectionActivities:
         """
         task, wish = wanted.task, wanted.protect or Protect()
         looked = await self._looked(task)
-        book = await self._exits(task).book(task.token_id)
+        book = await self._book(task)  # a plan is not held up by a book that does not come
         words = protection_exit.refusal(looked.guarded, wish, looked.market, book)
         if words is not None:
             raise RejectedError(words)
@@ -222,8 +222,11 @@ class ProtectionActivities:
         return Looked(guarded=guarded, market=market)
 
     async def _claim(self, task: PositionTask, firing: Firing) -> None:
-        """Claim an exit and say so."""
+        """Claim an exit and say so; a wish that was granted before is not granted again."""
         claim = await self.protections.fire(task.account_id, task.token_id, firing, self.clock())
+        if claim is None:
+            log.warning("exit.repeated", extra={"signal_id": firing.signal_id})
+            return
         log.warning("exit.claimed", extra={"exit": claim.id, "reason": firing.reason})
         await self.failpoint("exit.claimed")
 

@@ -353,8 +353,11 @@ class ProtectionStore(Protocol):
 
     async def fire(
         self, account_id: str, token_id: str, firing: Firing, now: datetime
-    ) -> Protection:
-        """Claim the exit of a position; claimed twice, it is the first claim."""
+    ) -> Protection | None:
+        """Claim the exit of a position; claimed twice, it is the first claim.
+
+        None where the same signal was granted before.
+        """
         ...
 
     async def fire_again(self, account_id: str, token_id: str, now: datetime) -> Protection | None:

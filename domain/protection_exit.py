@@ -125,15 +125,19 @@ def has_crossed(now: Guarded, best_bid: Decimal | None) -> bool:
     return best_bid <= stop
 
 
-def refusal(now: Guarded | None, wish: Protect, market: Market, book: Book) -> str | None:
-    """Return why a wish makes no sense now, in words for whoever wished it; None where it does."""
+def refusal(now: Guarded | None, wish: Protect, market: Market, book: Book | None) -> str | None:
+    """Return why a wish makes no sense now, in words for whoever wished it; None where it does.
+
+    Without a book, a price that the market is beyond already cannot be told, and is granted.
+    """
     if now is None or now.position.size <= 0:
         return "no position is held here: there is nothing to protect"
     if now.is_dust:
         return f"only {now.position.size} shares are held, too few to sell"
     if now.exit is not None:
         return "the position is being left: its plan can no longer change"
-    return nonsense(changed(now.plan, wish), market) or _beyond_book(now, wish, book)
+    words = nonsense(changed(now.plan, wish), market)
+    return words if words is not None or book is None else _beyond_book(now, wish, book)
 
 
 def nonsense(plan: Plan, market: Market | None) -> str | None:

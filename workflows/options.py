@@ -43,10 +43,20 @@ class RemoteOptions(TypedDict):
 
 
 # One transaction, or one transaction and a few reads. Retries outlive any outage: a row that
-# must be written is written, or the workflow waits for the database.
+# must be written is written, or the workflow waits for the database. Longer pauses than a third
+# of a second are timers: a retry inside the task holds that open, and no signal (a stop that is
+# reached), wish or query is taken in meanwhile.
 LOCAL: Final = LocalOptions(
     start_to_close_timeout=timedelta(seconds=10),
-    local_retry_threshold=timedelta(seconds=5),
+    local_retry_threshold=timedelta(seconds=0.3),
+    retry_policy=_QUICK,
+)
+
+# A look at the exchange: as above, but every pause is a timer. What waits in the same task (the
+# answer to a wish, foremost) is held up by one try, not by an exchange that cannot be read.
+LOOK: Final = LocalOptions(
+    start_to_close_timeout=timedelta(seconds=10),
+    local_retry_threshold=timedelta(milliseconds=1),
     retry_policy=_QUICK,
 )
 

@@ -78,7 +78,7 @@ class OrderSteps:
     async def look(self, order: Order) -> Order:
         """Ask the exchange what became of the order."""
         words = "ask the exchange what became of it"
-        return await self._locally(OrderActivities.look, order, order, words)
+        return await self._locally(OrderActivities.look, order, order, words, options.LOOK)
 
     async def cancel(self, order: Order) -> Order:
         """Cancel by hash and look."""
@@ -112,11 +112,12 @@ class OrderSteps:
         subject: Subject,
         order: Order,
         words: str,
+        how: options.LocalOptions = options.LOCAL,
     ) -> Order:
         """Run one local step; a refusal that no retry can mend leaves the order as recorded."""
         try:
             known = await workflow.execute_local_activity_method(
-                step, subject, **options.LOCAL, summary=words
+                step, subject, **how, summary=words
             )
         except STEP_FAILED as error:
             workflow.logger.error("order.step_refused", exc_info=error)

@@ -182,10 +182,14 @@ async def read_guarded(connection: AsyncConnection, row: Row) -> Guarded:
     )
 
 
-async def is_told(connection: AsyncConnection, kind: str, signal_id: str) -> bool:
-    """Tell whether an event of this kind speaks of a signal: its wish was granted before."""
+async def is_told(connection: AsyncConnection, kind: str, signal_id: str, identity: str) -> bool:
+    """Tell whether an event of a position speaks of a signal: its wish was granted before."""
     event = tables.Events
-    found = select(col(event.seq)).where(col(event.signal_id) == signal_id, col(event.kind) == kind)
+    found = select(col(event.seq)).where(
+        col(event.signal_id) == signal_id,
+        col(event.kind) == kind,
+        col(event.position_id) == identity,
+    )
     return (await connection.execute(found.limit(1))).first() is not None
 
 

@@ -81,7 +81,9 @@ class Protections:
         async with transaction(self.engine) as connection:
             row = await _held(connection, account_id, token_id)
             signal = wish.signal_id
-            if signal is not None and await is_told(connection, "position.planned", signal):
+            if signal is not None and await is_told(
+                connection, "position.planned", signal, row["id"]
+            ):
                 return await _as_it_is(connection, row)
             if row["status"] == PositionStatus.EXITING:
                 raise RejectedError(LEAVING)
@@ -153,16 +155,23 @@ class Protections:
     @rerun
     async def fire(
         self, account_id: str, token_id: str, firing: Firing, now: datetime
-    ) -> Protection:
+    ) -> Protection | None:
         """Claim the exit of a position; claimed twice, it is the first claim.
+
+        None where the same signal was granted before: what was bought since is not its concern.
 
         Raises:
             RejectedError: nothing is held.
         """
         async with transaction(self.engine) as connection:
+            if await _is_repeated(connection, position_id(account_id, token_id), firing.signal_id):
+                return None
             row = await _held(connection, account_id, token_id)
             at_work = await current(connection, row["id"], K.EXIT)
             if at_work is not None:
+                if firing.signal_id is not None:
+                    told = {"exit": at_work, "firing": firing}
+                    await tell(connection, row, "exit.joined", told, firing.signal_id)
                 return at_work
             await set_position(connection, row["id"], {"status": PositionStatus.EXITING.value})
             stop = await current(connection, row["id"], K.STOP_LOSS)
@@ -221,6 +230,16 @@ class Protections:
             if row["size"] == 0 or is_dust:
                 await _close(connection, row)
             return await _as_it_is(connection, row)
+
+
+async def _is_repeated(connection: AsyncConnection, identity: str, signal_id: str | None) -> bool:
+    """Tell whether a signal's wish to leave this position was granted before; it is locked."""
+    if signal_id is None:
+        return False
+    await position_row(connection, identity)
+    kinds = ("exit.claimed", "exit.joined")
+    told = [await is_told(connection, kind, signal_id, identity) for kind in kinds]
+    return any(told)
 
 
 async def _held(connection: AsyncConnection, account_id: str, token_id: str) -> Row:

@@ -26,6 +26,7 @@ from activities.sweep import SweepActivities
 from activities.trades import tell_of
 from activities.wishes import WishActivities
 from domain.answer import Answer, Submission
+from domain.errors import UnavailableError
 from domain.fill import Fill, FillStatus, SeenBy
 from domain.guarded import Guarded
 from domain.ids import position_workflow_id
@@ -76,6 +77,8 @@ class Bourse(Venue):
         busy: answers in a row that say "not now", in these words.
         refused: sales of more than was there.
         posts_only: of each order that may rest, whether it may only rest.
+        is_unreadable: nothing can be read of it: neither orders, nor trades, nor books.
+        unread_orders: looks at an order that failed for that.
     """
 
     bids: list[tuple[str, int]] = field(default_factory=lambda: [("0.45", 1000)])
@@ -89,6 +92,8 @@ class Bourse(Venue):
     refused: list[str] = field(default_factory=list[str])
     before_cancel: Callable[[str], object] | None = None
     posts_only: list[bool] = field(default_factory=list[bool])
+    is_unreadable: bool = False
+    unread_orders: int = 0
 
     @override
     async def submit(self, payload: bytes) -> Submission:
@@ -151,7 +156,14 @@ class Bourse(Venue):
         return await super().cancel(order_hash)
 
     @override
+    async def active_order(self, order_hash: str) -> ActiveOrder | None:
+        self.unread_orders += self.is_unreadable
+        self._be_readable()
+        return await super().active_order(order_hash)
+
+    @override
     async def fills(self, **_: object) -> list[Fill]:
+        self._be_readable()
         return [] if self.is_hiding else list(self.trades)
 
     @override
@@ -160,7 +172,12 @@ class Bourse(Venue):
 
     @override
     async def book(self, token_id: str) -> Book:
+        self._be_readable()
         return Book(token_id=token_id, bids=_levels(self.bids), asks=_levels(self.asks))
+
+    def _be_readable(self) -> None:
+        if self.is_unreadable:
+            raise UnavailableError("the exchange does not answer")
 
     def fail(self, trade: Fill) -> Fill:
         """Have a trade fail: its shares come back."""

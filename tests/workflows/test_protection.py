@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from domain.answer import Answer, Submission
 from domain.errors import RejectedError
 from domain.protection import Exit, Protect, Repair
 from tests.workflows.held import CROSSED, HERE, Held
@@ -123,3 +124,22 @@ async def test_an_exit_that_is_asked_for_sells_everything(held: Held) -> None:
 
     await held.flat()
     assert held.venue.sold == 40
+
+
+async def test_a_plan_changes_at_once_while_nobody_knows_what_became_of_the_target(
+    held: Held,
+) -> None:
+    held.venue.answers = [Submission(answer=Answer.UNKNOWN, words="no answer")]
+    held.venue.is_unreadable = True
+    await held.buy(40)
+    await held.until(lambda _: held.venue.unread_orders >= 1, "a first look that fails")
+
+    wish = Protect(stop_loss=Decimal("0.35"), take_profit=Decimal("0.70"))
+    await asyncio.wait_for(held.workflows.protect(HERE, wish), 10)
+
+    stop = (await held.known()).stop
+    assert stop is not None
+    assert (stop.status, stop.price) == ("armed", Decimal("0.35"))
+    assert len(held.venue.sends) == 1
+    held.venue.is_unreadable = False
+    await held.rests(40, "0.70")

@@ -29,7 +29,7 @@ class Unheld:
 
     async def fire(
         self, account_id: str, token_id: str, firing: Firing, now: datetime
-    ) -> Protection:
+    ) -> Protection | None:
         raise AssertionError(firing)
 
     async def fire_again(self, account_id: str, token_id: str, now: datetime) -> Protection | None:
