@@ -284,8 +284,9 @@ def test_the_runbook_names_every_point_with_its_level() -> None:
 def test_every_activity_of_the_trading_worker_is_a_named_point() -> None:
     from activities.orders import OrderActivities  # noqa: PLC0415
     from activities.signals import SignalActivities  # noqa: PLC0415
+    from activities.wishes import WishActivities  # noqa: PLC0415
 
-    kinds = (OrderActivities, SignalActivities)
+    kinds = (OrderActivities, SignalActivities, WishActivities)
     steps = {name for kind in kinds for name, one in vars(kind).items() if _is_activity(one)}
     assert steps == OF_ACTIVITY.keys()
 

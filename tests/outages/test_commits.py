@@ -44,7 +44,7 @@ COMMITTING: dict[str, bytes] = dict.fromkeys(
         "orders.sighted",
     ),
     ALONE,
-)
+) | {"signals.settle": b"UPDATE holdfast.signals"}
 # Written by the database's own clock, sealed with a fresh nonce, or only a number in line.
 VOLATILE = {"at", "updated_at", "state_changed_at", "signed_order", "seq", "created_at"}
 
