@@ -339,6 +339,15 @@ class Held:
         recorded = await self.fills.record(fill, SeenBy.STREAM, self.venue.clock())
         await tell_of(recorded, fill, self.workflows)
 
+    async def timers(self) -> list[timedelta]:
+        """Return how long the workflow's timers were to run, in order."""
+        events = (await self.handle.fetch_history()).events
+        return [
+            event.timer_started_event_attributes.start_to_fire_timeout.ToTimedelta()
+            for event in events
+            if event.HasField("timer_started_event_attributes")
+        ]
+
     async def known(self) -> Guarded:
         """Return what the rows say."""
         guarded = await self.protections.guarded("main", YES)

@@ -1,6 +1,7 @@
 """What a user may rely on once a position is held: it is protected, and left when it has to be."""
 
 import asyncio
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,6 +11,7 @@ from domain.errors import RejectedError
 from domain.protection import Exit, Protect, Repair
 from tests.workflows.held import CROSSED, HERE, Held
 
+FIRST_RETRY = timedelta(milliseconds=50)
 pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="session")]
 
 
@@ -141,5 +143,6 @@ async def test_a_plan_changes_at_once_while_nobody_knows_what_became_of_the_targ
     assert stop is not None
     assert (stop.status, stop.price) == ("armed", Decimal("0.35"))
     assert len(held.venue.sends) == 1
+    assert FIRST_RETRY in await held.timers(), "the failed look held the workflow's task open"
     held.venue.is_unreadable = False
     await held.rests(40, "0.70")
