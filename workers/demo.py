@@ -15,6 +15,7 @@ from domain.errors import HoldfastError
 from infra.clock import monotonic_seconds
 from workers.demo_claims import account_claims, order_claims, short, shown
 from workers.demo_protection import halted, protected
+from workers.demo_reconciled import reconciled
 from workers.demo_stage import Stage, addresses, raised
 from workers.demo_story import Row, Story, accepted, book, is_over, is_settled
 
@@ -59,11 +60,12 @@ async def _tell(story: Story) -> None:
     """Tell the acts, one after the other."""
     markets = [row for row in await story.stage.rows("markets") if row["accepting_orders"]]
     plain = [row for row in markets if not row["neg_risk"] and row["tick_size"] == "0.01"]
-    first, second, third = sorted(plain, key=lambda row: str(row["slug"]))[:3]
+    first, second, third, fourth = sorted(plain, key=lambda row: str(row["slug"]))[:4]
     await _killed_in_the_middle(story, first)
     await _sold(story, first)
     await _answer_lost(story, second)
     await protected(story, third)
+    await reconciled(story, fourth)
     await halted(story, second)
 
 

@@ -1,13 +1,16 @@
-"""The demo's acts of protection: a plan, its change, a kill -9 in an exit, and the kill switch."""
+"""The demo's acts of protection: plan, change, repair, a stop through a kill -9, and a halt."""
 
 from decimal import Decimal
 from typing import Any, Final
 
+from infra.clock import monotonic_seconds
 from workers.demo_claims import account_claims, short, shown
 from workers.demo_stage import Stage
 from workers.demo_story import Row, Story, accepted, book, is_over, is_settled
 
 SHARES: Final = "40"
+FALLEN: Final = "0.44"  # the price, once it is below the stop
+REPAIR_SECONDS: Final = 30.0  # a tick of ten, ten of absence that prove its end, and room
 IN_THE_EXIT: Final = "exit.after_tp_cancel"  # the failpoint that the demo's stack is armed with
 
 
@@ -24,7 +27,8 @@ async def protected(story: Story, market: Row) -> None:
     story.say("an entry with PrixSL and PrixTP: the stop is armed, the take-profit rests")
     await _claim_target(story, token, "the take-profit rests for all that is held")
     await _moved(story, token, named)
-    await _left(story, token)
+    await _repaired(story, token)
+    await _stopped(story, token)
 
 
 async def halted(story: Story, market: Row) -> None:
@@ -44,7 +48,7 @@ async def halted(story: Story, market: Row) -> None:
     )
     signal_id = str(refused["signal_id"])
     await stage.until("a refusal", lambda: _is_denied(stage, signal_id))
-    resting = await stage.ledger("orders", origin="api")
+    resting = await stage.ledger("orders", wallet=stage.wallet)
     live = sum(row["status"] == "LIVE" for row in resting)
     story.say(f"kill: the gate is shut, nothing rests; an alert is stored ({status}) and denied")
     story.claim("while halted, entries sent", exchange=await _posted(stage) - before, engine=0)
@@ -72,23 +76,61 @@ async def _moved(story: Story, token: str, named: Row) -> None:
     )
 
 
-async def _left(story: Story, token: str) -> None:
-    """An operator leaves; the worker dies between the cancel of the target and the sale."""
+async def _repaired(story: Story, token: str) -> None:
+    """The exchange loses the take-profit and says nothing; the guardian finds out."""
     stage = story.stage
-    [position] = await stage.rows("positions", token=token)
+    [lost] = await _resting(stage, token)
+    await stage.mute()
+    gone_at = monotonic_seconds()
+    await stage.admin(f"/accounts/{stage.wallet}/orders", {"cancel": lost["order_hash"]})
+    await stage.until("the repair", lambda: _rests(stage, token, "0.70"))
+    seconds = monotonic_seconds() - gone_at
+    await stage.unmute()
+    story.say(
+        "the exchange loses the take-profit, its live channel silent: the guardian has another one"
+        f" rest {seconds:.1f} s later"
+    )
+    await _claim_target(story, token, "lost at the exchange, it rests again for all that is held")
+    [again] = await _resting(stage, token)
+    is_within = seconds <= REPAIR_SECONDS
+    story.claim(
+        "another order, before a guardian's alarm at 30 s",
+        exchange=f"another: {again['order_hash'] != lost['order_hash']}, in time: {is_within}",
+        engine="another: True, in time: True",
+    )
+
+
+async def _stopped(story: Story, token: str) -> None:
+    """The price falls; the worker dies between the cancel of the target and the stop's sale."""
+    stage = story.stage
     pid = stage.endpoints.processes["worker-trading"]
-    await stage.ask(f"/positions/{position['id']}/exit", {"reason": "demo"})
+    await stage.admin("/book", book(token, bids=[[FALLEN, "500"]], asks=[["0.46", "500"]]))
     await stage.until("the worker's death", lambda: _fired(stage))
+    resting = len(await _resting(stage, token))
+    story.claim("take-profits that rest while the worker is dead", exchange=resting, engine=0)
     await stage.until("a flat position", lambda: _is_flat(stage, token))
     await stage.until("settlement", lambda: is_settled(stage, token))
     story.say(
-        f"exit: kill -9 ended the worker ({pid}) after the take-profit was cancelled and before"
-        " the sale; the next one sold what was held, once"
+        f"the price falls to {FALLEN}: kill -9 ended the worker ({pid}) after the take-profit was"
+        " cancelled and before the stop's sale; the next one sold what was held, once"
     )
-    legs = await stage.ledger("trades", origin="api", token_id=token)
-    sold = sum((Decimal(leg["size"]) for leg in legs if leg["side"] == "SELL"), Decimal(0))
-    story.claim("sold in the exit, never more than held", exchange=shown(sold), engine=SHARES)
+    await _claim_sale(story, token)
     story.claims += await account_claims(stage, token)
+
+
+async def _claim_sale(story: Story, token: str) -> None:
+    """Claim that the stop sold everything, by one order, never more than was held."""
+    stage = story.stage
+    legs = await stage.ledger("trades", origin="api", token_id=token)
+    sold = [leg for leg in legs if leg["side"] == "SELL"]
+    size = sum((Decimal(leg["size"]) for leg in sold), Decimal(0))
+    prices = sorted({shown(leg["price"]) for leg in sold})
+    by = {leg["order_hash"] for leg in sold}
+    story.claim(
+        "sold by the stop: all that was held, by one order",
+        exchange=f"{shown(size)} at {', '.join(prices)}, orders: {len(by)}",
+        engine=f"{SHARES} at {FALLEN}, orders: 1",
+    )
 
 
 async def _claim_target(story: Story, token: str, words: str) -> None:

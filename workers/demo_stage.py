@@ -22,6 +22,7 @@ READY_SECONDS: Final = 120.0  # a loaded machine may need a minute for what take
 STOP_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 0.05
 PATIENCE_SECONDS: Final = 120.0
+MUTE_SECONDS: Final = "60"  # at most: whoever mutes the live channel lets it speak again
 TRADING: Final = "worker-trading"
 FAILPOINT: Final = "exit.after_tp_cancel=kill9"  # once: the worker dies in the middle of an exit
 POLLING: Final = '"worker.polling"'  # what its log says once it takes work
@@ -124,6 +125,15 @@ class Stage:
         log = self.folder / "logs" / f"{TRADING}.log"
         lines = [line for line in log.read_text().splitlines() if POLLING in line]
         return datetime.fromisoformat(json.loads(lines[-1])["at"]).timestamp()
+
+    async def mute(self) -> None:
+        """Have the exchange say nothing on the live channel that tells an account its news."""
+        await self.admin("/ws-faults", {"channel": "user", "do": "mute", "seconds": MUTE_SECONDS})
+
+    async def unmute(self) -> None:
+        """Let the live channel speak again; what it would have said meanwhile is lost."""
+        admin = self.endpoints.exchange.admin_url
+        (await self.http.delete(f"{admin}/ws-faults")).raise_for_status()
 
     async def forget_faults(self) -> None:
         """Let the exchange behave again."""

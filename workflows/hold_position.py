@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from temporalio import workflow
 
+from domain.guarded import Guarded
 from domain.order import Order
 from domain.position import Position
 from domain.protection import Crossing, Exit, Plan, Protect, Protection, Repair, changed
@@ -78,6 +79,7 @@ class HoldPosition:
         self._looked: Looked | None = None
         self._has_news = True
         self._is_crossed = False
+        self._is_doubted = False
         self._words = ""
 
     @workflow.run
@@ -242,12 +244,26 @@ class HoldPosition:
     async def _rest_a_while(self) -> None:
         """Wait for news; after a while of silence, look by ourselves."""
         now = self._looked.guarded if self._looked is not None else None
+        if self._is_doubted:
+            self._is_doubted = False
+            await self._look_at_target(now)
+            return
         seconds = self._orders.targets.seconds_left or IDLE_SECONDS
         if now is not None and now.position.size <= 0:
             seconds = UNCONFIRMED_SECONDS
         if not await self._pause(seconds):
             self._has_news = True
             self._is_crossed = now is not None and now.stop is not None
+
+    async def _look_at_target(self, now: Guarded | None) -> None:
+        """Ask the exchange for a take-profit that rests by our rows alone.
+
+        Its end may have been told to nobody: the live channel is silent, or was away.
+        """
+        order = now.order_of(now.take_profit) if now is not None else None
+        if order is not None and not order.is_over and not self._orders.is_worked(order.intent_id):
+            await self._orders.look(order)
+            self._has_news = True
 
     async def _pause(self, seconds: float) -> bool:
         """Wait, at most so long, for news; tell whether there was any."""
@@ -297,9 +313,9 @@ class HoldPosition:
 
     @workflow.signal(description="Wanted and actual seem to differ; it is looked at again.")
     def repair(self, hint: Repair) -> None:
-        """Look again."""
+        """Look again, at the exchange as well."""
         del hint
-        self._has_news = True
+        self._has_news = self._is_doubted = True
 
     @workflow.signal(description="A price beyond the stop was seen; the book is read to make sure.")
     def price_crossed(self, crossing: Crossing) -> None:

@@ -75,6 +75,19 @@ async def test_a_price_that_has_come_back_sells_nothing(held: Held) -> None:
     assert held.venue.sold == 0
 
 
+async def test_i6_a_target_that_the_exchange_lost_in_silence_rests_again_once_it_is_doubted(
+    held: Held,
+) -> None:
+    await held.buy(40)
+    await held.rests(40, "0.60")
+    held.venue.active.clear()  # and nobody is told: our rows say that it rests
+
+    await held.workflows.repair(HERE, Repair(why=("the exchange does not list it",)))
+
+    await held.rests(40, "0.60")
+    assert len(held.venue.sends) == 2
+
+
 async def test_a_change_of_plan_moves_stop_and_target(held: Held) -> None:
     await held.buy(40)
     await held.rests(40, "0.60")
