@@ -1,15 +1,19 @@
 """Which columns each kind of row shows to people."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, cast
 
 from rich.text import Text
 
+from infra.clock import utc_now
 from infra.telemetry import printable
 from workers.cli_client import Row
 from workers.cli_tables import (
+    BAD,
     GOOD,
     OVER,
+    WAITING,
     Column,
     elastic,
     market,
@@ -28,6 +32,7 @@ from workers.cli_telling import told
 
 OUTCOME: Final = 10
 OUTCOMES: Final = 16
+WIDE: Final = 120  # of a terminal that has room for what is seldom asked for
 
 
 def _cents(value: Any) -> Text:
@@ -74,6 +79,35 @@ def _wished(row: Row) -> Text:
 def _protection(row: Row) -> Text:
     """Return the stop-loss and take-profit a position has."""
     return _pair(row.get("current_sl"), row.get("current_tp"))
+
+
+def _guarded(row: Row) -> Text:
+    """Return what protects an open position now, of what is wished for it."""
+    wished = {"stop": ("current_sl", "sl_order_id"), "target": ("current_tp", "tp_order_id")}
+    asked = [word for word, (wish, _) in wished.items() if row.get(wish) is not None]
+    if row.get("status") != "open" or not asked:
+        return Text("")
+    if row.get("unprotected_since") is not None:
+        return Text(f"no, {_running(row):.0f} s", style=BAD)
+    stands = [word for word in asked if row.get(wished[word][1]) is not None]
+    if stands == asked:
+        return Text("yes", style=GOOD)
+    return Text(" ".join(stands) or "no", style=WAITING)
+
+
+def _running(row: Row) -> float:
+    """Return for how many seconds a position has been unprotected by now; 0 where it is not."""
+    since = row.get("unprotected_since")
+    if since is None:
+        return 0.0
+    return max((utc_now() - datetime.fromisoformat(str(since))).total_seconds(), 0.0)
+
+
+def _unprotected(row: Row) -> Text:
+    """Return for how many seconds a position was unprotected in all, what lasts included."""
+    past = row.get("unprotected_seconds")
+    total = float(past or 0) + _running(row)
+    return Text(f"{total:.1f}" if past is not None or total else "")
 
 
 def _pair(stop_loss: Any, take_profit: Any) -> Text:
@@ -141,7 +175,8 @@ COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = {
         right("open", "unrealised_pnl", money),
         right("realised", "realised_pnl_average", money),
         Column(title="SL/TP", show=_protection),
-        roomy(right("unprotected s", "unprotected_seconds", _milliseconds)),
+        roomy(Column(title="guarded", show=_guarded)),
+        Column(title="unprotected s", show=_unprotected, justify="right", least_width=WIDE),
     ),
     "events": (
         of("at", "at", moment),

@@ -8,11 +8,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.cli.rows import CALLS, HASH, PNL, ROWS, SIGNAL, STATUS, a_signal, a_story, an_order
+from infra.clock import utc_now
+from tests.cli.rows import (
+    CALLS,
+    HASH,
+    PNL,
+    ROWS,
+    SIGNAL,
+    STATUS,
+    Row,
+    a_position,
+    a_signal,
+    a_story,
+    an_order,
+)
 from tests.cli.said import Command
 from tests.cli.small_api import SmallApi
 
@@ -89,6 +103,33 @@ def test_in_a_narrow_terminal_markets_are_still_told_apart(
         told = holdfast(kind).out
         assert max(len(line) for line in told.splitlines()) <= 80
         assert re.search(r"will.*….*26 ", told)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"sl_order_id": "p:sl:1", "tp_order_id": HASH}, r"0\.3/0\.9 +yes"),
+        ({"sl_order_id": "p:sl:1", "tp_order_id": None}, r"0\.3/0\.9 +stop"),
+        ({"sl_order_id": None, "tp_order_id": None}, r"0\.3/0\.9 +no"),
+        ({"unprotected_since": "2026-11-20T10:00:00+00:00"}, r"0\.3/0\.9 +no, \d+ s"),
+        ({"current_sl": None, "current_tp": None}, r"-1,234\.56 *\n"),
+    ],
+    ids=["both", "the stop alone", "nothing yet", "the guardian misses one", "nothing wished"],
+)
+def test_a_position_shows_what_protects_it_now(
+    holdfast: Command, api: SmallApi, given: Row, words: str
+) -> None:
+    api.rows["positions"] = [a_position(**given)]
+    assert re.search(words, holdfast("positions").out)
+
+
+def test_unprotected_seconds_count_what_lasts(
+    holdfast: Command, api: SmallApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    since = (utc_now() - timedelta(seconds=100)).isoformat()
+    api.rows["positions"] = [a_position(unprotected_seconds="5", unprotected_since=since)]
+    assert re.search(r" 1\d\d\.\d *\n", holdfast("positions").out)
 
 
 def test_a_watch_outlives_a_restart_of_the_api(folder: Path) -> None:
