@@ -202,7 +202,7 @@ def test_no_step_promises_a_share_twice_and_the_steps_come_to_an_end(world: Worl
             break
         world.take(step)
     else:
-        raise AssertionError(f"it never ends: {step}, {world}")
+        raise AssertionError(f"it never ends: {world}")
 
     assert world.now.exit is None
     if world.now.position.size > 0 and not world.now.is_dust:
