@@ -203,12 +203,13 @@ class TemporalWorkflows:
         )
 
     async def shut_down(self, account_id: str, wish: Shutdown) -> str:
-        """Have an account shut down, if that is not at work; return the workflow's id."""
+        """Have an account shut down, after a shutdown at work; return the workflow's id."""
         workflow_id = shutdown_workflow_id(account_id)
         await self._begin(
             "ShutdownAccount",
             {"account_id": account_id, "wish": wish},
             workflow_id,
+            start_signal="ask",
             static_summary=f"shuts {account_id} down",
         )
         return workflow_id

@@ -1,7 +1,7 @@
 """Stopping an account in good order: the workflow `shutdown-{account}`.
 
 Gate, cancel, confirm within half a minute or say what remains, compare with the exchange, write
-down how things stand, stopped. Asked for again it does the same again, and changes nothing more.
+down how things stand, stopped. Asked for again it does the same again, also while it is at work.
 """
 
 from dataclasses import dataclass, field
@@ -60,10 +60,25 @@ class ShutdownAccount:
         self._closing = Closing(account_id=task.account_id, wish=task.wish)
         self._outcome: ShutdownOutcome | None = None
         self._done: list[str] = []
+        self._is_asked_again = False
 
     @workflow.run
     async def run(self, task: ShutdownTask) -> ShutdownOutcome:
+        """Shut down; once more for who asked meanwhile, for they may have traded in between."""
+        while True:
+            self._is_asked_again = False
+            outcome = await self._shut_down(task)
+            if not self._is_asked_again:
+                return outcome
+
+    @workflow.signal(description="Shut the account down, once more if that is at work.")
+    def ask(self) -> None:
+        """Take note of a wish."""
+        self._is_asked_again = True
+
+    async def _shut_down(self, task: ShutdownTask) -> ShutdownOutcome:
         """Take the steps in their order."""
+        self._done = []
         begun_at = workflow.now()
         await self._close_gate(task)
         clearance = await self._confirmed_empty(begun_at + CONFIRM_WITHIN)

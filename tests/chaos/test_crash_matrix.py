@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 import pytest_asyncio
+from temporalio.client import Client, WorkflowExecutionStatus
 
 from infra.failpoints import NAMES
 from tests.chaos.checker import check, unsettled
@@ -158,6 +159,7 @@ async def test_a_shutdown_survives_a_kill_at(world: World, point: str, far: Row)
     FIRED.add(point)
     token = str(far["tokens"][0]["token_id"])
     assert "LIVE" not in {row["status"] for row in await world.orders_at_exchange(token)}
+    await world.stage.until("the end of its workflow", lambda: _is_closed(world, "shutdown-main"))
     await world.stage.until("the account to trade again", _resumed(world))
 
 
@@ -229,6 +231,13 @@ def _stands(world: World, state: str) -> Callable[[], Awaitable[bool]]:
         return [row["state"] for row in await world.stage.rows("accounts")] == [state]
 
     return is_so
+
+
+async def _is_closed(world: World, workflow_id: str) -> bool:
+    """Tell whether a workflow is over, what came to it meanwhile included."""
+    client = await Client.connect(world.stage.endpoints.temporal.address)
+    described = await client.get_workflow_handle(workflow_id).describe()
+    return described.status is not WorkflowExecutionStatus.RUNNING
 
 
 async def _newest_snapshot(world: World) -> int:

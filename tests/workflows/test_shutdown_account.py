@@ -12,6 +12,7 @@ from domain.risk import AccountState
 from tests.workflows.conftest import Engine
 from tests.workflows.memory import a_wish
 from workflows.guard_account import GuardAccount
+from workflows.shutdown_account import ShutdownAccount
 from workflows.work_order import OrderStatus, WorkOrder
 
 pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="session")]
@@ -92,6 +93,17 @@ async def test_a_second_shutdown_changes_nothing(engine: Engine) -> None:
     outcome = await (await engine.shut_down()).result()
     assert outcome.state is AccountState.STOPPED
     assert (engine.ledger.standing_now, engine.ledger.states) == (standing, states)
+
+
+async def test_a_shutdown_asked_for_while_one_is_at_work_is_done_once_more(
+    engine: Engine,
+) -> None:
+    handle = await engine.shut_down()
+    await engine.until(lambda: engine.venue.sweeps >= 1)
+    await handle.signal(ShutdownAccount.ask)
+    await handle.result()
+    assert engine.venue.sweeps >= 4
+    assert len(engine.compared.snapshots) == 2
 
 
 async def test_o1_the_halt_of_a_kill_outlives_a_shutdown(engine: Engine) -> None:
