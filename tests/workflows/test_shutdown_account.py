@@ -103,7 +103,7 @@ async def test_a_shutdown_asked_for_while_one_is_at_work_is_done_once_more(
     await handle.signal(ShutdownAccount.ask)
     await handle.result()
     assert engine.venue.sweeps >= 4
-    assert len(engine.compared.snapshots) == 2
+    assert len(engine.compared.snapshots) >= 2  # a step whose word was lost is run again
 
 
 async def test_o1_the_halt_of_a_kill_outlives_a_shutdown(engine: Engine) -> None:
