@@ -133,11 +133,13 @@ class PositionTask:
 
     Attributes:
         requests: sales begun or waiting; each finds its order again by its intent.
+        is_crossed: a price beyond the stop was told and not judged yet.
     """
 
     account_id: str
     token_id: str
     requests: tuple[OrderRequest, ...] = ()
+    is_crossed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

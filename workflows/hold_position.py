@@ -78,7 +78,7 @@ class HoldPosition:
         self._orders = PositionOrders(self._show, self._tell)
         self._looked: Looked | None = None
         self._has_news = True
-        self._is_crossed = False
+        self._is_crossed = task.is_crossed
         self._is_doubted = False
         self._words = ""
 
@@ -104,14 +104,12 @@ class HoldPosition:
                 await self._rest_a_while()
 
     async def _continue(self) -> None:
-        """Go on with a new history; what is under way is found by its rows, sales are taken along.
-
-        A crossing that was told and not looked at yet is looked at first.
-        """
+        """Go on with a new history; what is under way is found by its rows, the rest goes along."""
         await workflow.wait_condition(workflow.all_handlers_finished)
-        if not self._is_crossed:
-            requests = (*self._orders.unfinished, *self._queue)
-            workflow.continue_as_new(replace(self._here, requests=requests))
+        requests = (*self._orders.unfinished, *self._queue)
+        workflow.continue_as_new(
+            replace(self._here, requests=requests, is_crossed=self._is_crossed)
+        )
 
     async def _next(self) -> Step:
         """Return the next step by what the rows say now."""
@@ -119,7 +117,9 @@ class HoldPosition:
             self._is_crossed = self._has_news = False
             words = "is the stop reached?"
             looked = await self._ask(ProtectionActivities.judge_stop, self._here, words)
-            self._is_crossed = looked is not None and looked.is_blind
+            if looked is not None and looked.is_blind:
+                await workflow.sleep(SETTLING_SECONDS)  # asked again, at no faster pace
+                self._is_crossed = True
             self._looked = looked or self._looked
         elif self._has_news or self._looked is None:
             self._has_news = False

@@ -356,7 +356,7 @@ class Held:
 
     async def until(self, holds: Callable[[Guarded], bool], what: str) -> Guarded:
         """Wait until the rows say so; the server's clock goes faster than ours."""
-        for _ in range(1_000):
+        for _ in range(300):
             now = await self.known()
             if holds(now):
                 return now

@@ -2,11 +2,12 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
-from domain.fill import FillStatus
+from domain.fill import FillStatus, SeenBy
 from domain.guarded import Guarded
 from domain.order import OrderState
 from domain.position import PositionStatus
@@ -133,7 +134,9 @@ async def test_a_target_whose_last_trade_is_not_listed_yet_is_not_sold_twice(
     await held.until(lambda now: now.exit is not None and now.exit.n >= 1, "the exit to begin")
     await held.until(lambda _: venue.sold == 40 or bool(venue.refused), "a sale")
     venue.is_hiding, venue.lag = False, Decimal(0)
-    await held.tell(venue.trades[0])
+    # Nobody tells the workflow: it looks again by itself, and the test server cannot cancel the
+    # pause it is in once that has begun to end.
+    await held.fills.record(venue.trades[0], SeenBy.POLL, venue.clock())
 
     await held.flat()
     assert venue.sold == 40
@@ -268,3 +271,22 @@ async def test_shares_that_are_not_settled_are_waited_for_and_sold(held: Held) -
     await held.tell(replace(bought, status=FillStatus.CONFIRMED))
 
     await held.flat()
+
+
+async def test_a_stop_whose_book_cannot_be_read_is_judged_again_each_second_and_not_faster(
+    held: Held,
+) -> None:
+    await protected(held)
+    held.venue.is_unreadable = True
+    await held.workflows.price_crossed(HERE, CROSSED)
+    before = len((await held.handle.fetch_history()).events)
+    for _ in range(20):
+        await held.environment.sleep(timedelta(seconds=1))
+        await asyncio.sleep(0.02)
+    events = len((await held.handle.fetch_history()).events) - before
+    assert 20 <= events <= 200, "two looks at most a second, and no fewer than one in two"
+
+    held.venue.bids = [("0.28", 100)]
+    held.venue.is_unreadable = False
+    await held.flat()
+    assert held.venue.sold == 40
