@@ -70,11 +70,12 @@ async def test_a_comparison_is_asked_for_and_its_report_found_by_the_moment_of_a
     assert answer.status_code == 202
     asked = answer.json()
     assert asked["workflow_id"] == "reconcile-main"
-    books, since = Books(accounts.engine), asked["asked_at"].replace("+", "%2B")
+    books = Books(accounts.engine)
     asked_at = datetime.fromisoformat(asked["asked_at"])
     await books.keep(replace(REPORT, begun_at=asked_at - timedelta(seconds=1)))
     await books.keep(replace(REPORT, id="r2", begun_at=asked_at + timedelta(seconds=1)))
-    found = (await stack.get(f"/reconciliations?account=main&since={since}")).json()["items"]
+    answered = await stack.get("/reconciliations", account="main", since=asked["asked_at"])
+    found = answered.json()["items"]
     assert [(row["id"], row["result"]) for row in found] == [("r2", "agreed")]
 
 
@@ -104,6 +105,5 @@ async def test_status_lists_every_periodic_job_and_the_last_comparison(
     assert jobs["reconcile-main"]["overlap"] == "skip"
     assert jobs["reconcile-main"]["next_run"] is not None
     assert jobs["guardian-main"]["kind"] == "tick"
-    assert "not running" in str(jobs["guardian-main"]["last_error"])
     [last] = status["reconciliations"]
     assert (last["account_id"], last["result"], last["differences"]) == ("main", "agreed", 0)

@@ -200,7 +200,8 @@ I11: Final = Invariant(
         SELECT order_hash, to_jsonb(o) - '{signed_order,updated_at}'::text[] AS row FROM orders o),
     told_positions AS (
         SELECT position_id AS id, px.folded(detail->'after' ORDER BY seq) AS row
-        FROM events WHERE subject_kind IN ('fill', 'position') GROUP BY 1),
+        FROM events WHERE subject_kind IN ('fill', 'position')
+            AND kind NOT LIKE 'protection.%' AND kind <> 'position.planned' GROUP BY 1),
     kept_positions AS (
         SELECT id, jsonb_build_object('status', status, 'size', size, 'cost_usd', cost_usd,
             'average_price', average_price, 'cash_usd', cash_usd, 'fees_usd', fees_usd,

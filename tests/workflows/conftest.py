@@ -62,9 +62,9 @@ SANDBOX = SandboxedWorkflowRunner(
 NAMES = ("Account", "Market", "Action", "OrderState", "SignalId", "TraceId")
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def skipping() -> AsyncIterator[WorkflowEnvironment]:
-    """The time-skipping server."""
+    """A time-skipping server for each file: what one leaves unfinished holds its clock up."""
     binary = Path(sys.executable).parent / "temporal-test-server"
     environment = await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=str(binary), data_converter=DATA_CONVERTER
