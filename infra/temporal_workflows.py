@@ -52,22 +52,7 @@ class TemporalWorkflows:
 
     async def sell(self, task: PositionTask, request: OrderRequest) -> None:
         """Hand a sale to the position's workflow, started if it is not running."""
-        try:
-            await self._client.start_workflow(
-                "HoldPosition",
-                task,
-                id=position_workflow_id(task.account_id, task.token_id),
-                task_queue=TRADING_QUEUE,
-                task_timeout=TASK_TIMEOUT,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                start_signal="sell",
-                start_signal_args=[request],
-                static_summary=f"sales of {request.market}",
-                rpc_timeout=RPC_TIMEOUT,
-            )
-        except RPCError as error:
-            raise UnavailableError(f"Temporal: {error.message}") from error
+        await self._hold(task, "sell", request, f"sales of {request.market}")
 
     async def protect(self, task: PositionTask, wish: Protect) -> None:
         """Have a position's plan changed, and return once it is.
@@ -87,30 +72,22 @@ class TemporalWorkflows:
 
     async def repair(self, task: PositionTask, hint: Repair) -> None:
         """Have a position's workflow look again, started if it is not running."""
-        await self._hint(task, "repair", hint)
+        await self._hold(task, "repair", hint, f"protects {task.token_id}")
 
     async def price_crossed(self, task: PositionTask, crossing: Crossing) -> None:
         """Tell a position's workflow of a price beyond its stop, started if it is not running."""
-        await self._hint(task, "price_crossed", crossing)
+        await self._hold(task, "price_crossed", crossing, f"protects {task.token_id}")
 
-    async def _hint(self, task: PositionTask, name: str, hint: Repair | Crossing) -> None:
+    async def _hold(self, task: PositionTask, signal: str, told: Any, summary: str) -> None:
         """Signal a position's workflow, started if it is not running."""
-        try:
-            await self._client.start_workflow(
-                "HoldPosition",
-                task,
-                id=position_workflow_id(task.account_id, task.token_id),
-                task_queue=TRADING_QUEUE,
-                task_timeout=TASK_TIMEOUT,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                start_signal=name,
-                start_signal_args=[hint],
-                static_summary=f"protects {task.token_id}",
-                rpc_timeout=RPC_TIMEOUT,
-            )
-        except (RPCError, RuntimeError) as error:  # the second: it was never reached so far
-            raise UnavailableError(f"Temporal: {error}") from error
+        await self._begin(
+            "HoldPosition",
+            task,
+            position_workflow_id(task.account_id, task.token_id),
+            start_signal=signal,
+            start_signal_args=[told],
+            static_summary=summary,
+        )
 
     async def _wish(
         self, task: PositionTask, name: str, wish: Protect | Exit, wish_id: str | None
@@ -148,20 +125,12 @@ class TemporalWorkflows:
             task = PositionTask(account_id=order.account_id, token_id=order.token_id)
             await self.sell(task, request)
             return
-        try:
-            await self._client.start_workflow(
-                "WorkOrder",
-                request,
-                id=order.workflow_id,
-                task_queue=TRADING_QUEUE,
-                task_timeout=TASK_TIMEOUT,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                static_summary=f"again: {order.side} {order.size:f} at {order.price:f}",
-                rpc_timeout=RPC_TIMEOUT,
-            )
-        except RPCError as error:
-            raise UnavailableError(f"Temporal: {error.message}") from error
+        await self._begin(
+            "WorkOrder",
+            request,
+            order.workflow_id,
+            static_summary=f"again: {order.side} {order.size:f} at {order.price:f}",
+        )
 
     async def guard(self, account_id: str, wish: Kill | Resume | None = None) -> str:
         """Have an account watched over, and its guardian told of a wish; return its id."""
@@ -170,21 +139,13 @@ class TemporalWorkflows:
             name = "kill" if isinstance(wish, Kill) else "resume"
             told = {"start_signal": name, "start_signal_args": [wish]}
         workflow_id = guardian_workflow_id(account_id)
-        try:
-            await self._client.start_workflow(
-                "GuardAccount",
-                {"account_id": account_id},
-                id=workflow_id,
-                task_queue=TRADING_QUEUE,
-                task_timeout=TASK_TIMEOUT,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                static_summary=f"guardian of {account_id}",
-                rpc_timeout=RPC_TIMEOUT,
-                **told,
-            )
-        except (RPCError, RuntimeError) as error:  # the second: it was never reached so far
-            raise UnavailableError(f"Temporal: {error}") from error
+        await self._begin(
+            "GuardAccount",
+            {"account_id": account_id},
+            workflow_id,
+            static_summary=f"guardian of {account_id}",
+            **told,
+        )
         return workflow_id
 
     async def kill(self, account_id: str, wish: Kill) -> None:
